@@ -1,0 +1,201 @@
+"""Everything that can be configured, read once from the environment and `.env`, then frozen.
+
+Each field is an environment variable of the same name in capitals; `.env.example` explains every one.
+"""
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import quote, urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+SIMULATOR_APPID = "wxdesk0000000001"
+SIMULATOR_SECRET = "desk-simulator-only"  # opens nothing but our own simulator, on loopback
+
+
+class SettingsError(Exception):
+    """A setting is malformed or unknown; the text is a line per fault, for the person who starts us."""
+
+
+def _http_url(value: str) -> str:
+    parts = urlsplit(value)
+    if value and (parts.scheme not in ("http", "https") or not parts.hostname):
+        raise ValueError("应为 http:// 或 https:// 开头的完整地址")
+    return value
+
+
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class Settings(BaseSettings):
+    """Frozen; build it by `Settings.load()`."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+        protected_namespaces=(),
+    )
+
+    # Where we listen
+    host: str = ""
+    port: Port = 8000
+    simulator_port: Port = 8001
+    workers: Count = 0
+    trusted_proxies: Count = 0
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ("*",)
+    shutdown_seconds: Annotated[float, Field(ge=1)] = 30
+
+    # Storage
+    database_url: str = ""
+    mysql_address: str = ""
+    mysql_username: str = ""
+    mysql_password: str = ""
+    mysql_database: str = "chat"
+
+    # The model
+    model_api_url: Annotated[tuple[HttpUrl, ...], NoDecode] = ()
+    model_api_key: str = ""
+    model_name: str = "cogito-v1-preview-llama-3b"
+    model_path: Path | None = None
+    model_context_tokens: Annotated[int, Field(ge=256)] = 8192
+    model_first_token_seconds: Seconds = 30
+    model_idle_seconds: Seconds = 30
+    model_total_seconds: Seconds = 300
+    model_max_concurrent: Count = 0
+    model_max_wait_seconds: Seconds = 120
+    stream_pace_ms: Annotated[int, Field(ge=0, le=5000)] = 100
+
+    # What a question and an answer may be
+    max_history_turns: Annotated[int, Field(ge=0, le=100)] = 5
+    max_tokens: Annotated[int, Field(ge=1)] = 500
+    max_tokens_limit: Annotated[int, Field(ge=1)] = 2000
+    max_question_chars: Annotated[int, Field(ge=1)] = 2000
+    min_reply_chars: Count = 5
+    user_per_minute: Count = 20
+    user_per_day: Count = 200
+    timezone: str = "Asia/Shanghai"
+
+    # Who may ask
+    session_days: Annotated[float, Field(gt=0)] = 7
+    login_per_minute: Count = 20
+    max_streams_per_user: Annotated[int, Field(ge=1)] = 10
+    chat_login: bool = True
+
+    # WeChat
+    miniprogram_appid: str = ""
+    miniprogram_secret: str = ""
+    wechat_api_url: HttpUrl = "https://api.weixin.qq.com"
+
+    # What people see, and what we log
+    brand_name: str = "AI 助手"
+    ai_label: Annotated[str, Field(min_length=1)] = "内容由 AI 生成"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["console", "json"] = "console"
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Self:
+        """Read the environment and `.env`; raise `SettingsError` with a line per fault."""
+        try:
+            return cls(**overrides)
+        except ValidationError as exc:
+            raise SettingsError("\n".join(_explain(error) for error in exc.errors())) from None
+
+    @field_validator("cors_origins", "model_api_url", mode="before")
+    @classmethod
+    def _comma_separated(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_timezone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError("没有这个时区，写法如 Asia/Shanghai") from None
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.max_tokens > self.max_tokens_limit:
+            raise ValueError("MAX_TOKENS 不能大于 MAX_TOKENS_LIMIT")
+        return self
+
+    @property
+    def local(self) -> bool:
+        """No WeChat credentials: stay on loopback and talk to the desk simulator instead of WeChat."""
+        return not self.miniprogram_appid
+
+    @property
+    def bind_host(self) -> str:
+        return self.host or ("127.0.0.1" if self.local else "0.0.0.0")
+
+    @property
+    def embedded(self) -> bool:
+        """No model endpoint is configured: a child process of ours runs the model."""
+        return not self.model_api_url
+
+    @property
+    def api_workers(self) -> int:
+        return self.workers or (1 if self.embedded else os.cpu_count() or 1)
+
+    @property
+    def platform_url(self) -> str:
+        return f"http://127.0.0.1:{self.simulator_port}" if self.local else self.wechat_api_url.rstrip("/")
+
+    @property
+    def platform_appid(self) -> str:
+        return SIMULATOR_APPID if self.local else self.miniprogram_appid
+
+    @property
+    def platform_secret(self) -> str:
+        return SIMULATOR_SECRET if self.local else self.miniprogram_secret
+
+    @cached_property
+    def database(self) -> str:
+        """The SQLAlchemy URL, from DATABASE_URL or the variables WeChat cloud hosting sets."""
+        if self.database_url:
+            return self.database_url
+        if self.mysql_address:
+            user, password = quote(self.mysql_username, safe=""), quote(self.mysql_password, safe="")
+            return f"mysql+pymysql://{user}:{password}@{self.mysql_address}/{self.mysql_database}?charset=utf8mb4"
+        return "sqlite:///data/chat.db"
+
+    @property
+    def data_dir(self) -> Path:
+        """Where the database, models and the embedded engine's address live, below the working directory."""
+        return Path("data")
+
+
+def _explain(error: Any) -> str:
+    """One fault in the words of the person who has to mend it; the value of a secret is not repeated."""
+    name = ".".join(str(part) for part in error["loc"][:1]).upper()
+    context = error.get("ctx", {})
+    what = {
+        "int_parsing": "应为整数",
+        "float_parsing": "应为数字",
+        "bool_parsing": "应为 1/0、true/false 或 on/off",
+        "literal_error": f"应为 {context.get('expected', '')} 之一",
+        "greater_than": f"应大于 {context.get('gt')}",
+        "greater_than_equal": f"不能小于 {context.get('ge')}",
+        "less_than_equal": f"不能大于 {context.get('le')}",
+        "string_too_short": "不能为空",
+        "extra_forbidden": ".env 里没有这个配置项，请检查拼写",
+    }.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
+    secret = any(word in name for word in ("SECRET", "KEY", "PASSWORD", "TOKEN", "URL"))
+    value = "" if secret or not name or error["type"] == "extra_forbidden" else f"={error['input']}"
+    return f"{name}{value}：{what}" if name else what
