@@ -1,0 +1,214 @@
+"""How a turn gets its answer: claimed by one process, saved as it grows, finished or stopped.
+
+Who writes a turn is decided by one compare-and-set on (`writer`, `attempt`), and every save and finish
+carries both: a process that was taken for dead and comes back changes nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, bindparam, exists, func, select, text, update
+from sqlalchemy.orm import aliased
+
+from core.store.turns import OPEN, Status, get
+from core.store.users import give_back
+from core.tables import ProcessRow, TurnRow, now_ms
+
+
+def claimable(connection: Connection, limit: int) -> Sequence[Any]:
+    """Queued turns whose turn it is, oldest first: `(id, attempt)`. A conversation is answered in order."""
+    earlier = aliased(TurnRow)
+    before = exists().where(
+        earlier.user_id == TurnRow.user_id,
+        earlier.status.in_(OPEN),
+        earlier.conversation_id == TurnRow.conversation_id,
+        earlier.seq < TurnRow.seq,
+    )
+    query = (
+        select(TurnRow.id, TurnRow.attempt)
+        .where(TurnRow.status == "queued", ~before)
+        .order_by(TurnRow.id)
+        .limit(limit)
+    )
+    return connection.execute(query).all()
+
+
+def count_queued(connection: Connection) -> int:
+    """How many turns wait for a writer."""
+    return connection.execute(select(func.count()).where(TurnRow.status == "queued")).scalar_one()
+
+
+def claim(connection: Connection, turn_id: int, attempt: int, writer: int) -> Any:
+    """Take a queued turn seen with this attempt; its row, or None if somebody else was faster."""
+    statement = (
+        update(TurnRow)
+        .where(TurnRow.id == turn_id, TurnRow.attempt == attempt, TurnRow.status == "queued")
+        .values(
+            writer=writer,
+            attempt=attempt + 1,
+            status="answering",
+            answer="",
+            reasoning="",
+            version=TurnRow.version + 1,
+        )
+    )
+    if connection.execute(statement).rowcount != 1:
+        return None
+    return get(connection, turn_id)
+
+
+MAX_ATTEMPTS = 20  # a question that keeps killing its writer is given up
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The text of an answer so far."""
+
+    turn_id: int
+    attempt: int
+    answer: str
+    reasoning: str
+
+
+_SAVE = (
+    update(TurnRow)
+    .where(
+        TurnRow.id == bindparam("turn"),
+        TurnRow.writer == bindparam("me"),
+        TurnRow.attempt == bindparam("seen"),
+        TurnRow.status == "answering",
+    )
+    .values(answer=bindparam("text"), reasoning=bindparam("thought"), version=TurnRow.version + 1)
+)
+_SAVE_POSTGRESQL = text(
+    "UPDATE turns SET answer = new.answer, reasoning = new.reasoning, version = turns.version + 1 "
+    "FROM unnest(CAST(:ids AS bigint[]), CAST(:attempts AS int[]), CAST(:answers AS text[]),"
+    " CAST(:reasonings AS text[])) AS new(id, attempt, answer, reasoning) "
+    "WHERE turns.id = new.id AND turns.attempt = new.attempt"
+    " AND turns.writer = :me AND turns.status = 'answering'"
+)
+
+
+def save(connection: Connection, writer: int, batch: Sequence[Progress]) -> set[int]:
+    """Store the text of answers so far; return the ids of those that are no longer this writer's."""
+    if connection.dialect.name == "postgresql":  # one statement costs a quarter of `executemany`
+        saved = connection.execute(
+            _SAVE_POSTGRESQL,
+            {
+                "me": writer,
+                "ids": [one.turn_id for one in batch],
+                "attempts": [one.attempt for one in batch],
+                "answers": [one.answer for one in batch],
+                "reasonings": [one.reasoning for one in batch],
+            },
+        ).rowcount
+    else:
+        rows = [
+            {"turn": p.turn_id, "me": writer, "seen": p.attempt, "text": p.answer, "thought": p.reasoning}
+            for p in batch
+        ]
+        saved = connection.execute(_SAVE, rows).rowcount
+    if saved == len(batch):
+        return set()
+    mine = select(TurnRow.id, TurnRow.attempt).where(
+        TurnRow.id.in_([one.turn_id for one in batch]),
+        TurnRow.writer == writer,
+        TurnRow.status == "answering",
+    )
+    kept = {(row.id, row.attempt) for row in connection.execute(mine)}
+    return {one.turn_id for one in batch if (one.turn_id, one.attempt) not in kept}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an answer ended, and everything known of it."""
+
+    status: Status
+    answer: str
+    reasoning: str
+    code: str | None = None
+    finish_reason: str | None = None
+    replaced: bool = False  # the text is another than what readers saw so far: they must begin again
+    prompt_version: int | None = None
+    model: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    first_token_ms: int | None = None
+    duration_ms: int | None = None
+    hits: Sequence[Mapping[str, Any]] = field(default=())
+
+
+_OUTCOME = [one.name for one in fields(Outcome) if one.name not in ("replaced", "hits")]
+
+
+def finish(connection: Connection, turn_id: int, writer: int, attempt: int, outcome: Outcome) -> bool:
+    """Give a turn its final state; False if it is no longer this writer's. A failed one costs no quota."""
+    values = {key: getattr(outcome, key) for key in _OUTCOME}
+    if outcome.hits:
+        values["hits"] = orjson.dumps(outcome.hits).decode()
+    mine = (
+        TurnRow.id == turn_id,
+        TurnRow.writer == writer,
+        TurnRow.attempt == attempt,
+        TurnRow.status == "answering",
+    )
+    return _end(connection, mine, values | {"attempt": attempt + 1 if outcome.replaced else attempt}, turn_id)
+
+
+def end_queued(connection: Connection, turn_id: int, attempt: int, status: Status, code: str | None) -> bool:
+    """End a turn that nobody writes (yet): stopped by its user, or given up; False if somebody has it now."""
+    waiting = (TurnRow.id == turn_id, TurnRow.status == "queued", TurnRow.attempt == attempt)
+    return _end(connection, waiting, {"status": status, "code": code}, turn_id)
+
+
+def _end(connection: Connection, condition: Sequence[Any], values: dict[str, Any], turn_id: int) -> bool:
+    final = update(TurnRow).where(*condition).values(finished_at=now_ms(), version=TurnRow.version + 1, **values)
+    if connection.execute(final).rowcount != 1:
+        return False
+    if values["status"] == "failed":
+        counted = select(TurnRow.user_id, TurnRow.counted_day, TurnRow.counted_minute).where(TurnRow.id == turn_id)
+        user_id, day, minute = connection.execute(counted).one()
+        if user_id is not None and day is not None and minute is not None:
+            give_back(connection, user_id, day, minute)
+    return True
+
+
+def request_stop(connection: Connection, turn_id: int) -> None:
+    """Ask whichever process writes this turn to stop; it looks at its next tick."""
+    open_turn = (TurnRow.id == turn_id, TurnRow.status.in_(OPEN))
+    connection.execute(update(TurnRow).where(*open_turn).values(stop_requested=True))
+
+
+def stops_requested(connection: Connection, writer: int) -> list[int]:
+    """Turns this process writes that somebody wants stopped."""
+    query = select(TurnRow.id).where(
+        TurnRow.status == "answering", TurnRow.writer == writer, TurnRow.stop_requested.is_(True)
+    )
+    return list(connection.execute(query).scalars())
+
+
+def release(connection: Connection, writer: int) -> int:
+    """Put all that a process was writing back into the queue; returns how many turns."""
+    mine = (TurnRow.status == "answering", TurnRow.writer == writer)
+    return connection.execute(update(TurnRow).where(*mine).values(**_WAITING)).rowcount
+
+
+def requeue_orphans(connection: Connection) -> int:
+    """Put turns back whose writer has left no trace; returns how many."""
+    nobody = ~exists().where(ProcessRow.id == TurnRow.writer)
+    orphans = update(TurnRow).where(TurnRow.status == "answering", nobody).values(**_WAITING)
+    return connection.execute(orphans.execution_options(synchronize_session=False)).rowcount
+
+
+_WAITING: dict[str, Any] = {"status": "queued", "writer": None, "version": TurnRow.version + 1}
+
+
+def moved(connection: Connection, known: Mapping[int, tuple[int, int, str]]) -> Sequence[Any]:
+    """Of the turns known by (attempt, version, status), the whole rows of those that have changed since."""
+    heads = select(TurnRow.id, TurnRow.attempt, TurnRow.version, TurnRow.status).where(TurnRow.id.in_(list(known)))
+    changed = [row.id for row in connection.execute(heads) if known[row.id] != tuple(row)[1:]]
+    if not changed:
+        return ()
+    return connection.execute(select(TurnRow.__table__).where(TurnRow.id.in_(changed))).all()
