@@ -49,7 +49,7 @@ class Database:
         self._reader = self.engine.execution_options(**autocommit)
         self._lock = threading.Lock()
         self._queue: list[_Write] = []
-        self._busy = False
+        self._leader: _Write | None = None  # whose thread commits, or is about to
         self._aside: ThreadPool | None = None
         self._aside_engine: Engine | None = None
 
@@ -87,19 +87,21 @@ class Database:
         mine = _Write(lambda connection: work(connection, *args, **kwargs), order)
         with self._lock:
             self._queue.append(mine)
-            lead = not self._busy
-            self._busy = True
-        if lead:
-            time.sleep(0)  # let those who are about to write join
-        else:
-            mine.wake.wait()
+            self._leader = self._leader or mine
+            lead = self._leader is mine
+        try:
+            if lead:
+                time.sleep(0)  # let those who are about to write join
+            else:
+                mine.wake.wait()
+        except BaseException:  # we are interrupted (Ctrl-C)
+            self._withdraw(mine)
+            raise
         if not mine.finished:
-            self._commit_batch()
-        if mine.error is not None:
-            raise mine.error
-        return cast(R, mine.result)
+            self._commit_batch(mine)
+        return cast(R, mine.outcome())
 
-    def _commit_batch(self) -> None:
+    def _commit_batch(self, mine: "_Write") -> None:
         """Commit what waits, then hand the lead to the next in the queue."""
         with self._lock:
             batch, self._queue = self._queue[:BATCH], self._queue[BATCH:]
@@ -107,13 +109,24 @@ class Database:
             self._run(batch)
         finally:
             with self._lock:
-                heir = self._queue[0] if self._queue else None
-                self._busy = heir is not None
-            for done in batch:
-                done.finished = True
-                done.wake.set()
-            if heir:
-                heir.wake.set()
+                # If we are interrupted, what is undone of the others passes to the next.
+                self._queue[:0] = [one for one in batch if not one.finished and one is not mine]
+                self._pass_lead()
+            for one in batch:
+                if one.finished:
+                    one.wake.set()
+
+    def _pass_lead(self) -> None:
+        self._leader = self._queue[0] if self._queue else None
+        if self._leader:
+            self._leader.wake.set()
+
+    def _withdraw(self, mine: "_Write") -> None:
+        with self._lock:
+            if mine in self._queue:  # else another thread is committing it
+                self._queue.remove(mine)
+                if self._leader is mine:
+                    self._pass_lead()
 
     def _run(self, batch: list["_Write"]) -> None:
         batch.sort(key=lambda one: one.order)
@@ -121,6 +134,8 @@ class Database:
             with self.transaction() as connection:
                 for one in batch:
                     one.run(connection)
+            for one in batch:
+                one.finished = True
             return
         except Exception as exc:
             if len(batch) == 1 and not _worth_a_retry(exc):
@@ -134,6 +149,7 @@ class Database:
             try:
                 with self.transaction() as connection:
                     one.run(connection)
+                one.finished = True
                 return
             except Exception as exc:
                 if attempt == TRIES or not _worth_a_retry(exc):
@@ -161,8 +177,9 @@ class Database:
         its own; the drivers of PostgreSQL and MySQL wait on patched sockets and need no thread.
         """
         if self.dialect != "sqlite" or self.in_memory or not monkey.is_module_patched("threading"):
-            with self.transaction() as connection:
-                return work(connection)
+            alone = _Write(work, 0)
+            self._run_alone(alone)
+            return cast(R, alone.outcome())
         if self._aside is None:
             self._aside = ThreadPool(1, hub=get_hub())
             # One connection for one thread: a pool's locks must not be shared between hub and thread.
@@ -204,7 +221,7 @@ class _Write:
         self.wake = threading.Event()
         self.finished = False
         self.result: Any = None
-        self.error: BaseException | None = None
+        self.error: Exception | None = None
 
     def run(self, connection: Connection) -> None:
         self.result = self.error = None
@@ -213,8 +230,13 @@ class _Write:
         except ChatError as refusal:
             self.error = refusal
 
-    def fail(self, error: BaseException) -> None:
-        self.result, self.error = None, error
+    def fail(self, error: Exception) -> None:
+        self.result, self.error, self.finished = None, error, True
+
+    def outcome(self) -> Any:
+        if self.error is not None:
+            raise self.error
+        return self.result
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
