@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 SIMULATOR_APPID = "wxdesk0000000001"
 SIMULATOR_SECRET = "desk-simulator-only"  # opens nothing but our own simulator, on loopback
+SIMULATOR_OFFICIAL_APPID = "wxdesk0000000002"
 
 
 class SettingsError(Exception):
@@ -32,6 +33,7 @@ HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
+AesKey = Annotated[str, Field(pattern=r"^([A-Za-z0-9+/]{43})?$")]
 
 
 class Settings(BaseSettings):
@@ -96,6 +98,21 @@ class Settings(BaseSettings):
     miniprogram_secret: str = ""
     wechat_api_url: HttpUrl = "https://api.weixin.qq.com"
 
+    # The official account
+    wechat_appid: str = ""
+    wechat_secret: str = ""
+    wechat_token: Annotated[str, Field(pattern=r"^[!-~]{0,64}$")] = ""
+    wechat_aes_key: AesKey = ""
+    wechat_aes_key_previous: AesKey = ""
+    wechat_mode: Literal["", "plain", "compatible", "safe"] = ""
+    wechat_customer_service: bool = False
+    wechat_reply_seconds: Annotated[float, Field(gt=0, lt=5)] = 4.5
+    wechat_deliveries: Annotated[int, Field(ge=1, le=10)] = 3
+    wechat_max_age_seconds: Seconds = 600
+    wechat_text_bytes: Annotated[int, Field(ge=600, le=2048)] = 2000
+    wechat_silent_per_5_min: Count = 20
+    human_contact: str = ""
+
     # What people see, and what we log
     brand_name: str = "AI 助手"
     ai_label: Annotated[str, Field(min_length=1)] = "内容由 AI 生成"
@@ -133,12 +150,14 @@ class Settings(BaseSettings):
     def _consistent(self) -> Self:
         if self.max_tokens > self.max_tokens_limit:
             raise ValueError("MAX_TOKENS 不能大于 MAX_TOKENS_LIMIT")
+        if self.wechat_mode in ("compatible", "safe") and not self.wechat_aes_key:
+            raise ValueError("WECHAT_MODE 为 compatible 或 safe 时必须配置 WECHAT_AES_KEY")
         return self
 
     @property
     def local(self) -> bool:
         """No WeChat credentials: stay on loopback and talk to the desk simulator instead of WeChat."""
-        return not self.miniprogram_appid
+        return not (self.miniprogram_appid or self.wechat_appid)
 
     @property
     def bind_host(self) -> str:
@@ -164,6 +183,20 @@ class Settings(BaseSettings):
     @property
     def platform_secret(self) -> str:
         return SIMULATOR_SECRET if self.local else self.miniprogram_secret
+
+    @property
+    def official_appid(self) -> str:
+        """Of the official account; the desk simulator's in local mode."""
+        return SIMULATOR_OFFICIAL_APPID if self.local else self.wechat_appid
+
+    @property
+    def official_secret(self) -> str:
+        return SIMULATOR_SECRET if self.local else self.wechat_secret
+
+    @property
+    def callback_mode(self) -> str:
+        """How pushes reach us: `safe` as soon as there is a key to decrypt them."""
+        return self.wechat_mode or ("safe" if self.wechat_aes_key else "plain")
 
     @cached_property
     def database(self) -> str:
@@ -194,6 +227,7 @@ def _explain(error: Any) -> str:
         "greater_than_equal": f"不能小于 {context.get('ge')}",
         "less_than_equal": f"不能大于 {context.get('le')}",
         "string_too_short": "不能为空",
+        "string_pattern_mismatch": "格式不对",
         "extra_forbidden": ".env 里没有这个配置项，请检查拼写",
     }.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
     secret = any(word in name for word in ("SECRET", "KEY", "PASSWORD", "TOKEN", "URL"))

@@ -1,0 +1,146 @@
+"""ChatEngine: one question, the same whoever is asking.
+
+    check ▸ store ▸ (a writer:) trim ▸ ask ▸ guard ▸ keep
+
+`ask` refuses before anything is stored, or returns at once an answer that is being written (`core/answers.py`).
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from core.answers import LiveAnswer
+from core.database import Database
+from core.errors import EmptyQuestion, InvalidMessage, QuestionTooLong
+from core.live import LiveContent
+from core.model import strip_control_tokens
+from core.moderation import Hit
+from core.settings import Settings
+from core.store import conversations, turns
+from core.store.turns import Options, Question
+from core.store.users import Quota
+from core.tables import new_id
+from core.writers import Writers
+
+MAX_MESSAGES = 100
+STOP_SECONDS = 2.0  # how long a stop waits to be carried out, maybe by another process
+
+
+class ChatEngine:
+    """What the entry points talk to."""
+
+    def __init__(self, database: Database, writers: Writers, live: LiveContent, settings: Settings) -> None:
+        self.database = database
+        self.live = live
+        self.quota = Quota(settings.user_per_minute, settings.user_per_day, settings.timezone)
+        self._writers = writers
+        self._settings = settings
+
+    def ask(
+        self,
+        user_id: int,
+        question: str,
+        *,
+        channel: str,
+        conversation_id: int | None = None,
+        max_tokens: int | None = None,
+        thinking: bool = False,
+        request_key: str | None = None,
+    ) -> LiveAnswer:
+        """Ask in a conversation whose history we hold; without `conversation_id` a new one begins.
+
+        The same `request_key` again gives the same answer. Raises InvalidMessage, ContentBlocked, NotFound,
+        Conflict, UserBlocked, Busy or QuotaExceeded, with nothing stored.
+        """
+        text, hits = self._checked(question)
+        return self._accept(
+            Question(
+                id=new_id(),
+                user_id=user_id,
+                channel=channel,
+                text=text,
+                options=self._options(max_tokens, thinking),
+                conversation_id=conversation_id or new_id(),
+                new_conversation=conversation_id is None,
+                request_key=request_key,
+                request_hash=_digest(question, conversation_id, max_tokens, thinking) if request_key else None,
+                hits=hits,
+            )
+        )
+
+    def complete(
+        self, user_id: int, messages: Sequence[Mapping[str, str]], *, channel: str, max_tokens: int | None = None
+    ) -> LiveAnswer:
+        """Ask with a history the client holds: messages of `user` and `assistant`, the last a user's.
+
+        Each of them is checked as a question is. Raises as `ask` does.
+        """
+        if not messages or len(messages) > MAX_MESSAGES:
+            raise InvalidMessage(f"between 1 and {MAX_MESSAGES} messages")
+        if messages[-1]["role"] != "user" or any(one["role"] not in ("user", "assistant") for one in messages):
+            raise InvalidMessage("messages of user and assistant, the last a user's")
+        checked = [(one["role"], self._checked(one["content"], role=one["role"])) for one in messages]
+        *earlier, (_, (question, hits)) = checked
+        return self._accept(
+            Question(
+                id=new_id(),
+                user_id=user_id,
+                channel=channel,
+                text=question,
+                options=self._options(max_tokens, False),
+                context=[{"role": role, "content": text} for role, (text, _) in earlier if text],
+                hits=hits,
+            )
+        )
+
+    def find(self, user_id: int, turn_id: int) -> LiveAnswer:
+        """An answer of this user's, wherever it is written; raises NotFound."""
+        return self._writers.answers.of(self.database.read(turns.get_of_user, turn_id, user_id))
+
+    def stop(self, user_id: int, turn_id: int) -> LiveAnswer:
+        """Stop an answer of this user's and the model with it; what was written so far stays. Raises NotFound."""
+        answer = self.find(user_id, turn_id)
+        if not answer.final:
+            self._writers.stop(turn_id)
+            answer.wait_until_final(STOP_SECONDS)
+        return answer
+
+    def forget(self, user_id: int, conversation_id: int | None = None) -> None:
+        """Delete a conversation of this user's (or all), and stop what is being written in it. Raises NotFound."""
+        if conversation_id is None:
+            self.database.write(conversations.remove_all, user_id, order=user_id)
+        else:
+            self.database.write(conversations.remove, user_id, conversation_id, order=user_id)
+        for turn_id in self.database.read(conversations.open_turns, user_id, conversation_id):
+            self._writers.stop(turn_id)
+
+    def _accept(self, question: Question) -> LiveAnswer:
+        with self._writers.slot() as writer:
+            turn = self.database.write(turns.accept, question, self.quota, writer, order=question.user_id)
+            return self._writers.accepted(turn)
+
+    def _checked(self, text: str, role: str = "user") -> tuple[str, list[dict[str, Any]]]:
+        """The text as the model may see it, and what the word filter found; raises InvalidMessage, ContentBlocked."""
+        text = strip_control_tokens(text).strip()
+        if not text:
+            if role == "assistant":
+                return "", []
+            raise EmptyQuestion("nothing was asked")
+        if role == "user" and len(text) > self._settings.max_question_chars:
+            raise QuestionTooLong(self._settings.max_question_chars)
+        return text, [_as_record(hit) for hit in self.live.words.check(text)]
+
+    def _options(self, max_tokens: int | None, thinking: bool) -> Options:
+        if max_tokens is not None and not 1 <= max_tokens <= self._settings.max_tokens_limit:
+            raise InvalidMessage(f"max_tokens from 1 to {self._settings.max_tokens_limit}")
+        return Options(max_tokens or self._settings.max_tokens, thinking)
+
+
+def _as_record(hit: Hit) -> dict[str, Any]:
+    return {"word": hit.word, "action": hit.action, "in": "question"}
+
+
+def _digest(*body: object) -> str:
+    return hashlib.sha256(orjson.dumps(body)).hexdigest()
