@@ -192,7 +192,7 @@ class Writer:
             completion_tokens=usage.completion_tokens if usage else None,
             first_token_ms=_ms(self._first_token - self._began) if self._first_token else None,
             duration_ms=_ms(now - self._began),
-            hits=[*orjson.loads(self.turn.hits or "[]"), *hits] if hits else (),
+            hits=[*orjson.loads(self.turn.hits or "[]"), *hits],
         )
 
     def _finish(self, outcome: Outcome) -> bool:

@@ -7,8 +7,6 @@ import time
 
 from flask import Flask, Response, g, request
 from flask_cors import CORS
-from flask_limiter import Limiter
-from flask_limiter.util import get_remote_address
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from core.database import Database
@@ -52,8 +50,6 @@ def create_api(
         expose_headers=["X-Request-Id", "Retry-After"],
         max_age=86400,
     )
-    # Guessing at log-ins is slowed in each process by itself: exactness is worth no database here.
-    limiter = Limiter(get_remote_address, app=app, storage_uri="memory://")
 
     @app.before_request
     def name_the_request() -> None:
@@ -85,7 +81,7 @@ def create_api(
             missing["model"] = reason
         return reply({"status": "unavailable" if missing else "ready", "missing": missing}, 503 if missing else 200)
 
-    app.register_blueprint(login_api(database, platform, engine.live, source, settings, limiter))
+    app.register_blueprint(login_api(database, platform, engine.live, source, settings))
     app.register_blueprint(chat_api(engine, database, settings))
     app.register_blueprint(conversations_api(engine, database))
     return app

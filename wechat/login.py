@@ -1,10 +1,16 @@
 """Logging in: a code of wx.login for a session token of ours."""
 
-from flask import Blueprint, Response
-from flask_limiter import Limiter
+import math
+import time
+
+from flask import Blueprint, Response, request
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
 from sqlalchemy import Connection
 
 from core.database import Database
+from core.errors import QuotaExceeded
 from core.live import LiveContent
 from core.model_source import ModelSource
 from core.settings import Settings
@@ -25,14 +31,14 @@ def login_api(
     live: LiveContent,
     source: ModelSource,
     settings: Settings,
-    limiter: Limiter,
 ) -> Blueprint:
     api = Blueprint("login", __name__)
+    guesses = Guesses(settings.login_per_minute)
     quota = Quota(settings.user_per_minute, settings.user_per_day, settings.timezone)
 
     @api.post("/api/login")
-    @limiter.limit(lambda: f"{settings.login_per_minute}/minute", exempt_when=lambda: not settings.login_per_minute)
     def login() -> Response:
+        guesses.check(request.remote_addr or "")
         who = platform.code2session(read_json(Login).code)
         user_id, token, seconds = database.write(
             _sign_in, settings.platform_appid, who.openid, who.unionid, settings.session_days
@@ -74,3 +80,18 @@ def _sign_in(
 ) -> tuple[int, str, int]:
     user_id = users.sign_in(connection, appid, openid, unionid)
     return user_id, *users.open_session(connection, user_id, days)
+
+
+class Guesses:
+    """Log-ins per client address and minute; each process counts for itself: exactness is worth no database."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._window = RateLimitItemPerMinute(max(1, limit))
+        self._counter = MovingWindowRateLimiter(MemoryStorage())
+
+    def check(self, address: str) -> None:
+        """Count one; raises QuotaExceeded."""
+        if self._limit and not self._counter.hit(self._window, address):
+            reopens = self._counter.get_window_stats(self._window, address).reset_time
+            raise QuotaExceeded("minute", self._limit, max(1, math.ceil(reopens - time.time())))

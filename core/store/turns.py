@@ -1,14 +1,15 @@
 """Turns: accepted, and read by whoever may. How they are written is in `core/store/writing.py`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal, cast
 
 import orjson
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, insert, select, update
 
 from core.errors import Busy, Conflict, NotFound, Unauthorized, UserBlocked
 from core.messages import Turn
+from core.store import conversations
 from core.store.users import Quota, count_question
 from core.tables import ConversationRow, TurnRow, UserRow, now_ms
 
@@ -16,7 +17,8 @@ Status = Literal["queued", "answering", "done", "stopped", "failed", "blocked"]
 OPEN = ("queued", "answering")
 MAX_WAITING = 5  # questions of one user that may wait
 
-_TURN = TurnRow.__table__
+_TURN = cast(Table, TurnRow.__table__)
+_CONVERSATION = cast(Table, ConversationRow.__table__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class Question:
     options: Options
     conversation_id: int | None = None
     new_conversation: bool = False  # `conversation_id` names one to be made
+    continue_since: int | None = None  # rather go on in the user's latest one, unless it ended before (ms)
     context: Sequence[Mapping[str, str]] | None = None  # earlier messages, where the client holds the history
     request_key: str | None = None
     request_hash: str | None = None
@@ -70,6 +73,10 @@ def accept(connection: Connection, asked: Question, quota: Quota, writer: int | 
     if user.blocked is not None:
         raise UserBlocked("blocked by staff")
     seq = None
+    if asked.continue_since is not None:
+        latest = conversations.latest(connection, asked.user_id, asked.channel, asked.continue_since)
+        if latest is not None:
+            asked = replace(asked, conversation_id=latest, new_conversation=False)
     if asked.conversation_id is not None:
         seq = 1
         if not asked.new_conversation:
@@ -136,14 +143,14 @@ _NOTHING_YET: dict[str, Any] = {column.key: None for column in _TURN.columns} | 
 }
 _LOCKED_USER = select(UserRow.__table__).where(UserRow.id == bindparam("id")).with_for_update()
 _BY_KEY = select(_TURN).where(TurnRow.user_id == bindparam("user"), TurnRow.request_key == bindparam("key"))
-_OPEN_OF_USER = select(TurnRow.conversation_id, TurnRow.status).where(
-    TurnRow.user_id == bindparam("user"), TurnRow.status.in_(OPEN)
+_OPEN_OF_USER = select(_TURN.c.conversation_id, _TURN.c.status).where(
+    _TURN.c.user_id == bindparam("user"), _TURN.c.status.in_(OPEN)
 )
-_INSERT_TURN = insert(TurnRow)
-_INSERT_CONVERSATION = insert(ConversationRow)
+_INSERT_TURN = insert(_TURN)
+_INSERT_CONVERSATION = insert(_CONVERSATION)
 _TOUCH_CONVERSATION = (
-    update(ConversationRow)
-    .where(ConversationRow.id == bindparam("conversation"))
+    update(_CONVERSATION)
+    .where(_CONVERSATION.c.id == bindparam("conversation"))
     .values(last_seq=bindparam("seq"), updated_at=bindparam("now"))
 )
 

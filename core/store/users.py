@@ -5,10 +5,11 @@ import secrets
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
+from sqlalchemy.orm import aliased
 
 from core.errors import QuotaExceeded, Unauthorized
 from core.store.upsert import insert_if_absent
@@ -49,10 +50,11 @@ def _owner(connection: Connection, appid: str, openid: str) -> int | None:
 
 def merge(connection: Connection, user_id: int, into: int) -> None:
     """Give everything of one user to another, and delete the first."""
-    old, new = (
-        connection.execute(select(UserRow.__table__).where(UserRow.id == one).with_for_update()).one()
-        for one in (user_id, into)
-    )
+    both = select(UserRow.__table__).where(UserRow.id.in_((user_id, into))).order_by(UserRow.id).with_for_update()
+    found = {row.id: row for row in connection.execute(both)}
+    if user_id not in found:
+        return  # another process has just done it
+    old, new = found[user_id], found[into]
     same_day, same_minute = old.day == new.day, old.minute == new.minute
     connection.execute(
         update(UserRow)
@@ -68,11 +70,10 @@ def merge(connection: Connection, user_id: int, into: int) -> None:
             else max(old, new, key=lambda u: u.minute).minute_count,
         )
     )
-    taken = select(TurnRow.request_key).where(TurnRow.user_id == into, TurnRow.request_key.is_not(None))
-    keys = list(connection.execute(taken).scalars())
-    if keys:
-        clash = (TurnRow.user_id == user_id, TurnRow.request_key.in_(keys))
-        connection.execute(update(TurnRow).where(*clash).values(request_key=None))
+    theirs = aliased(TurnRow)
+    clash = (TurnRow.user_id == user_id, theirs.user_id == into, theirs.request_key == TurnRow.request_key)
+    for turn_id in connection.execute(select(TurnRow.id).where(*clash)).scalars().all():
+        connection.execute(update(TurnRow).where(TurnRow.id == turn_id).values(request_key=None))
     for row in (TurnRow, ConversationRow, IdentityRow, SessionRow):
         connection.execute(update(row).where(row.user_id == user_id).values(user_id=into))
     connection.execute(delete(UserRow).where(UserRow.id == user_id))
@@ -163,14 +164,23 @@ def count_question(connection: Connection, user: Any, quota: Quota) -> tuple[int
         raise QuotaExceeded("day", per_day, max(1, int(until.total_seconds())))
     if quota.per_minute and used_minute >= quota.per_minute:
         raise QuotaExceeded("minute", quota.per_minute, 60 - int(time.time()) % 60)
-    window = {"day": max(day, user.day) if used_day else day}
-    window["minute"] = max(minute, user.minute) if used_minute else minute
-    connection.execute(
-        update(UserRow)
-        .where(UserRow.id == user.id)
-        .values(day_count=used_day + 1, minute_count=used_minute + 1, **window)
-    )
-    return window["day"], window["minute"]
+    counted = {
+        "user": user.id,
+        "new_day": max(day, user.day) if used_day else day,
+        "new_minute": max(minute, user.minute) if used_minute else minute,
+        "new_day_count": used_day + 1,
+        "new_minute_count": used_minute + 1,
+    }
+    connection.execute(_COUNT, counted)
+    return counted["new_day"], counted["new_minute"]
+
+
+_USER = cast(Table, UserRow.__table__)
+_COUNT = (
+    update(_USER)
+    .where(_USER.c.id == bindparam("user"))
+    .values({name: bindparam(f"new_{name}") for name in ("day", "minute", "day_count", "minute_count")})
+)
 
 
 def give_back(connection: Connection, user_id: int, day: int, minute: int) -> None:

@@ -6,10 +6,10 @@ carries both: a process that was taken for dead and comes back changes nothing.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, cast
 
 import orjson
-from sqlalchemy import Connection, bindparam, exists, func, select, text, update
+from sqlalchemy import Connection, Table, bindparam, exists, func, select, text, update
 from sqlalchemy.orm import aliased
 
 from core.store.turns import OPEN, Status, get
@@ -18,7 +18,7 @@ from core.tables import ProcessRow, TurnRow, now_ms
 
 
 def claimable(connection: Connection, limit: int) -> Sequence[Any]:
-    """Queued turns whose turn it is, oldest first: `(id, attempt)`. A conversation is answered in order."""
+    """Queued turns whose turn it is, oldest first: `(id, attempt, channel)`. A conversation is answered in order."""
     earlier = aliased(TurnRow)
     before = exists().where(
         earlier.user_id == TurnRow.user_id,
@@ -27,7 +27,7 @@ def claimable(connection: Connection, limit: int) -> Sequence[Any]:
         earlier.seq < TurnRow.seq,
     )
     query = (
-        select(TurnRow.id, TurnRow.attempt)
+        select(TurnRow.id, TurnRow.attempt, TurnRow.channel)
         .where(TurnRow.status == "queued", ~before)
         .order_by(TurnRow.id)
         .limit(limit)
@@ -59,6 +59,7 @@ def claim(connection: Connection, turn_id: int, attempt: int, writer: int) -> An
     return get(connection, turn_id)
 
 
+_TURN = cast(Table, TurnRow.__table__)
 MAX_ATTEMPTS = 20  # a question that keeps killing its writer is given up
 
 
@@ -137,42 +138,59 @@ class Outcome:
     completion_tokens: int | None = None
     first_token_ms: int | None = None
     duration_ms: int | None = None
-    hits: Sequence[Mapping[str, Any]] = field(default=())
+    hits: Sequence[Mapping[str, Any]] = field(default=())  # of the question and of the answer
 
 
+# Built once: to put a statement together costs more than to execute it.
 _OUTCOME = [one.name for one in fields(Outcome) if one.name not in ("replaced", "hits")]
+_FINISH = (
+    update(_TURN)
+    .where(
+        _TURN.c.id == bindparam("turn"),
+        _TURN.c.writer == bindparam("me"),
+        _TURN.c.attempt == bindparam("seen"),
+        _TURN.c.status == "answering",
+    )
+    .values(
+        {name: bindparam(f"new_{name}") for name in (*_OUTCOME, "hits", "attempt", "finished_at")}
+        | {"version": _TURN.c.version + 1}
+    )
+)
 
 
 def finish(connection: Connection, turn_id: int, writer: int, attempt: int, outcome: Outcome) -> bool:
     """Give a turn its final state; False if it is no longer this writer's. A failed one costs no quota."""
-    values = {key: getattr(outcome, key) for key in _OUTCOME}
-    if outcome.hits:
-        values["hits"] = orjson.dumps(outcome.hits).decode()
-    mine = (
-        TurnRow.id == turn_id,
-        TurnRow.writer == writer,
-        TurnRow.attempt == attempt,
-        TurnRow.status == "answering",
-    )
-    return _end(connection, mine, values | {"attempt": attempt + 1 if outcome.replaced else attempt}, turn_id)
+    values = {f"new_{name}": getattr(outcome, name) for name in _OUTCOME} | {
+        "turn": turn_id,
+        "me": writer,
+        "seen": attempt,
+        "new_hits": orjson.dumps(outcome.hits).decode() if outcome.hits else None,
+        "new_attempt": attempt + 1 if outcome.replaced else attempt,
+        "new_finished_at": now_ms(),
+    }
+    if connection.execute(_FINISH, values).rowcount != 1:
+        return False
+    if outcome.status == "failed":
+        _give_back(connection, turn_id)
+    return True
 
 
 def end_queued(connection: Connection, turn_id: int, attempt: int, status: Status, code: str | None) -> bool:
     """End a turn that nobody writes (yet): stopped by its user, or given up; False if somebody has it now."""
     waiting = (TurnRow.id == turn_id, TurnRow.status == "queued", TurnRow.attempt == attempt)
-    return _end(connection, waiting, {"status": status, "code": code}, turn_id)
-
-
-def _end(connection: Connection, condition: Sequence[Any], values: dict[str, Any], turn_id: int) -> bool:
-    final = update(TurnRow).where(*condition).values(finished_at=now_ms(), version=TurnRow.version + 1, **values)
-    if connection.execute(final).rowcount != 1:
+    final = {"status": status, "code": code, "finished_at": now_ms(), "version": TurnRow.version + 1}
+    if connection.execute(update(TurnRow).where(*waiting).values(**final)).rowcount != 1:
         return False
-    if values["status"] == "failed":
-        counted = select(TurnRow.user_id, TurnRow.counted_day, TurnRow.counted_minute).where(TurnRow.id == turn_id)
-        user_id, day, minute = connection.execute(counted).one()
-        if user_id is not None and day is not None and minute is not None:
-            give_back(connection, user_id, day, minute)
+    if status == "failed":
+        _give_back(connection, turn_id)
     return True
+
+
+def _give_back(connection: Connection, turn_id: int) -> None:
+    counted = select(TurnRow.user_id, TurnRow.counted_day, TurnRow.counted_minute).where(TurnRow.id == turn_id)
+    user_id, day, minute = connection.execute(counted).one()
+    if user_id is not None and day is not None and minute is not None:
+        give_back(connection, user_id, day, minute)
 
 
 def request_stop(connection: Connection, turn_id: int) -> None:
