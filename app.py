@@ -27,7 +27,7 @@ import click
 from core import logs
 from core.settings import SIMULATOR_APPID, SIMULATOR_SECRET, Settings, SettingsError
 from core.supervisor import PARENT_VARIABLE, Child, Supervisor
-from wechat.processes import die_with_parent
+from wechat.processes import die_with_parent, listen
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -64,6 +64,9 @@ def serve(settings: Settings) -> None:
 
     host = "127.0.0.1" if settings.bind_host in ("0.0.0.0", "::") else settings.bind_host
     health = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}/health"
+    listen(settings.bind_host, settings.port).close()  # now, while it can be said in one line
+    if settings.local:
+        listen("127.0.0.1", settings.simulator_port).close()
     children = [Child("接口", command("api"), ready=lambda: _answers(health))]
     if settings.embedded:
         from core.embedded import explain_exit

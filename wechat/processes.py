@@ -1,10 +1,13 @@
 """What our processes owe each other."""
 
 import ctypes
+import errno
 import os
 import signal
+import socket
 import sys
 
+BACKLOG = 4096
 _PR_SET_PDEATHSIG = 1
 
 
@@ -22,3 +25,19 @@ def die_with_parent(parent: int | None = None) -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
     if parent is not None and os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket, or `SystemExit` with a sentence that says why there can be none."""
+    try:
+        if ":" not in host:
+            return socket.create_server((host, port), backlog=BACKLOG)
+        both = host == "::" and socket.has_dualstack_ipv6()
+        return socket.create_server((host, port), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=both)
+    except OSError as error:
+        why = {
+            errno.EADDRINUSE: "端口已被占用。请先停掉占用它的程序，或换一个端口",
+            errno.EADDRNOTAVAIL: "本机没有这个地址",
+            errno.EACCES: "没有权限，1024 以下的端口需要管理员权限",
+        }.get(error.errno or 0, error.strerror)
+        sys.exit(f"无法监听 {host}:{port}：{why}。")

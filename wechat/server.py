@@ -7,11 +7,9 @@ takes no more connections, waits for its requests, calls `lifecycle.stop()` and 
 that short.
 """
 
-import errno
 import logging
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -32,9 +30,10 @@ from gunicorn.workers.ggevent import GeventWorker
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
+from wechat.processes import BACKLOG, listen
+
 log = logging.getLogger(__name__)
 
-BACKLOG = 4096
 CONNECTIONS = 10_000
 KEEPALIVE_SECONDS = 5
 HEARTBEAT_SECONDS = 60
@@ -76,7 +75,7 @@ def run(
     """Serve until SIGTERM. It never returns: here and in each worker it forks it ends in `SystemExit`."""
     if not monkey.is_module_patched("socket"):
         raise RuntimeError("gevent.monkey.patch_all() must run before anything else is imported")
-    listener = _listen(host, port)
+    listener = listen(host, port)
     settings = {
         "bind": f"fd://{listener.fileno()}",
         "backlog": BACKLOG,
@@ -97,22 +96,6 @@ def run(
     log.info("listening on http://%s:%d with %d workers", host, address[1], workers)
     listener.detach()  # gunicorn closes this descriptor when it has made its own
     _Master(_Server(build_app, lifecycle or _NothingBeside(), settings)).run()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """gunicorn would try five times and write ten lines before it gives up."""
-    try:
-        if ":" not in host:
-            return socket.create_server((host, port), backlog=BACKLOG)
-        both = host == "::" and socket.has_dualstack_ipv6()
-        return socket.create_server((host, port), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=both)
-    except OSError as error:
-        why = {
-            errno.EADDRINUSE: "端口已被占用。请先停掉占用它的程序，或换一个端口",
-            errno.EADDRNOTAVAIL: "本机没有这个地址",
-            errno.EACCES: "没有权限，1024 以下的端口需要管理员权限",
-        }.get(error.errno or 0, error.strerror)
-        sys.exit(f"无法监听 {host}:{port}：{why}。")
 
 
 class _Server(BaseApplication):  # type: ignore[misc]

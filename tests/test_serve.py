@@ -1,0 +1,143 @@
+"""`python app.py`: everything from one command, on a machine where nothing is configured."""
+
+import contextlib
+import os
+import signal
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.server import Process, User, free_port, wait_until
+
+
+class Server(Process):
+    """All processes of a server in local mode."""
+
+    def __init__(self, folder: Path, **settings: object) -> None:
+        self.port, self.simulator_port = free_port(), free_port()
+        self.url, self.simulator = f"http://127.0.0.1:{self.port}", f"http://127.0.0.1:{self.simulator_port}"
+        ports = {"port": self.port, "simulator_port": self.simulator_port}
+        super().__init__("serve", folder, **(ports | settings))
+
+    def wait_started(self, seconds: float = 30) -> "Server":
+        def started() -> bool:
+            assert self.popen.poll() is None, self.log
+            return "已启动" in self.log
+
+        wait_until(started, seconds, "the start of the server")
+        return self
+
+    def child(self, name: str) -> int:
+        """The pid of the child that runs this command."""
+        for pid in self.children():
+            with contextlib.suppress(FileNotFoundError):
+                if f"app.py\0{name}\0".encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    return pid
+        raise LookupError(name)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("serve"))
+    yield server.wait_started()
+    server.stop()
+
+
+def test_a_newcomer_chats_with_the_demo_model(server: Server) -> None:
+    user = User(server.url, server.simulator)
+    stream = user.stream("你好").to_end()
+    assert "演示模型" in stream.text
+    assert stream.last == ("done", stream.last[1])
+    assert stream.last[1]["reply"] == stream.text
+
+
+def test_the_demo_model_is_called_so_wherever_a_person_looks(server: Server) -> None:
+    assert "演示模型" in server.log
+    assert "演示模型" in requests.get(f"{server.url}/health", timeout=5).json()["notice"]
+    assert "演示模型" in User(server.url, server.simulator).get("/api/me").json()["model"]["notice"]
+
+
+def test_it_is_ready_and_listens_on_loopback_only(server: Server) -> None:
+    assert requests.get(f"{server.url}/ready", timeout=5).status_code == 200
+    for port in (server.port, server.simulator_port):
+        listening = [line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        assert f"0100007F:{port:04X}" in listening
+        assert f"00000000:{port:04X}" not in listening
+
+
+def test_the_engine_s_key_is_readable_by_us_alone(server: Server) -> None:
+    rendezvous = server.log_file.parent / "data" / "model.json"
+    assert stat.S_IMODE(rendezvous.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("name", ["model", "simulator", "api"])
+def test_a_child_that_dies_is_started_again(server: Server, name: str) -> None:
+    before = server.child(name)
+    os.kill(before, signal.SIGKILL)
+
+    def back() -> bool:
+        try:
+            replaced = server.child(name) != before
+            return replaced and "演示模型" in User(server.url, server.simulator).ask("你好").text
+        except (requests.RequestException, LookupError):
+            return False
+
+    wait_until(back, 20, f"an answer after the death of the {name}")
+
+
+def test_sigterm_ends_everything_cleanly_and_in_time(tmp_path: Path) -> None:
+    server = Server(tmp_path, shutdown_seconds=8).wait_started()
+    pids = [*server.children(), *(pid for child in server.children() for pid in _children(child))]
+    user = User(server.url, server.simulator)
+    turn_id = user.ask("给我讲个故事", wait=0).json()["turn_id"]
+    begun = time.monotonic()
+    assert server.stop(8) == 0
+    assert time.monotonic() - begun < 8
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    assert not (tmp_path / "data" / "model.json").exists()
+    again = Server(tmp_path).wait_started()
+    try:
+        told = requests.get(f"{again.url}/api/turns/{turn_id}", headers=user.headers, timeout=10).json()
+        assert told["status"] == "done"
+    finally:
+        again.stop()
+
+
+def test_children_do_not_outlive_a_parent_that_was_killed(tmp_path: Path) -> None:
+    server = Server(tmp_path, shutdown_seconds=2).wait_started()
+    pids = [*server.children(), *(pid for child in server.children() for pid in _children(child))]
+    server.popen.kill()
+    server.popen.wait()
+    wait_until(lambda: not [pid for pid in pids if _alive(pid)], 10, "the end of all children")
+
+
+def test_a_taken_port_is_said_in_one_line(server: Server, tmp_path: Path) -> None:
+    second = Process("serve", tmp_path, port=server.port, simulator_port=free_port())
+    assert second.popen.wait(20) == 1
+    assert f"无法监听 127.0.0.1:{server.port}：端口已被占用" in second.log
+    assert "Traceback" not in second.log
+
+
+def test_a_bad_setting_is_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("PROT=8000\n")
+    process = Process("serve", tmp_path, max_tokens="many")
+    assert process.popen.wait(20) == 2
+    assert "MAX_TOKENS=many：应为整数" in process.log
+    assert "PROT：.env 里没有这个配置项" in process.log
+    assert "Traceback" not in process.log
+
+
+def _children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(child) for child in tasks.read_text().split()] if tasks.exists() else []
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
