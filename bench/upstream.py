@@ -11,6 +11,9 @@ import asyncio
 import heapq
 import time
 
+import uvloop
+
+BURST = 500  # tokens sent before new requests are looked at again
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
 TOKEN = (
     'data: {"object":"chat.completion.chunk","model":"bench","choices":[{"index":0,"delta":{"content":"%s"}}]}\n\n'
@@ -91,7 +94,9 @@ async def _fire_what_is_due() -> None:
     while True:
         await asyncio.sleep(0.001)
         now = time.monotonic()
-        while Upstream.due and Upstream.due[0][0] <= now:
+        for _ in range(BURST):
+            if not Upstream.due or Upstream.due[0][0] > now:
+                break
             heapq.heappop(Upstream.due)[2].fire()
 
 
@@ -113,4 +118,4 @@ if __name__ == "__main__":
     parser.add_argument("--tokens", type=int, default=300)
     parser.add_argument("--seconds", type=float, default=600, help="then it ends by itself")
     given = parser.parse_args()
-    asyncio.run(serve(given.port, given.delay / 1000, given.interval / 1000, given.tokens, given.seconds))
+    uvloop.run(serve(given.port, given.delay / 1000, given.interval / 1000, given.tokens, given.seconds))

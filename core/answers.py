@@ -175,6 +175,8 @@ class Answers:
                     self._known[turn.id] = answer
         if not answer.local and not answer.final and turn.version > answer.version:
             answer.update(turn)
+        elif answer.final and turn.status in FINAL:
+            answer.turn = turn  # it may have been rated since
         return answer
 
     def awaited(self) -> dict[int, LiveAnswer]:

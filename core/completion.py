@@ -181,7 +181,8 @@ class _Tries:
 
     def wait_after(self, error: ModelError, endpoint: Endpoint | None, exchange: Exchange, started: bool) -> float:
         """Seconds until the next try; raises what the caller is to see when there is none."""
-        if exchange.reused and not exchange.status and not self._forgiven:
+        died = exchange.reused and not exchange.status and not isinstance(error, ModelTimeout)
+        if died and not self._forgiven:
             self._forgiven = True  # the connection had died while it was idle: no fault of this endpoint's
             return 0
         asked = error.seconds if isinstance(error, _Overloaded) else 0.0

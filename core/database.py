@@ -13,6 +13,7 @@ exception rolls the batch back, and each function is run once more alone.
 
 import contextlib
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -32,6 +33,9 @@ R = TypeVar("R")
 BATCH = 100  # functions in one transaction
 LOCK_SECONDS = 5.0  # how long a writer waits for SQLite's one lock
 TRIES = 3  # after a deadlock, or a connection that died
+CONNECT_SECONDS = 5
+AWAY_SECONDS = 4.0  # how long a server that is being restarted is waited for; a delivery of WeChat's lasts 5
+RESUME_SECONDS = 30.0  # a serverless one that sleeps has promised to come
 
 
 class Database:
@@ -62,9 +66,13 @@ class Database:
         else:
             options |= {"pool_size": 10, "max_overflow": 20, "pool_recycle": 1800}
             options["isolation_level"] = "READ COMMITTED"
-        engine = create_engine(self.url, **options)
+            options["connect_args"] = {"connect_timeout": CONNECT_SECONDS}
+        engine = create_engine(self.url, hide_parameters=True, **options)  # what users wrote stays out of the log
         if self.dialect == "sqlite":
             event.listen(engine, "connect", _prepare_sqlite)
+        else:
+            event.listen(engine, "do_connect", _connect_patiently)
+            event.listen(engine, "handle_error", _notice_a_server_that_leaves)
         return engine
 
     def read(self, work: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
@@ -170,11 +178,14 @@ class Database:
                 raise
             connection.commit()
 
-    def write_aside(self, work: Callable[[Connection], R]) -> R:
+    def write_aside(self, work: Callable[[Connection], R], *, one_statement: bool = False) -> R:
         """Run a large write where it cannot hold up the others.
 
         SQLite's calls block, so in a process of greenlets they go to one native thread with a connection of
         its own; the drivers of PostgreSQL and MySQL wait on patched sockets and need no thread.
+
+        Work that changes something by `one_statement` only is given no transaction around it in that thread. It
+        would wait for the interpreter between BEGIN and COMMIT, and everybody else for SQLite's lock.
         """
         if self.dialect != "sqlite" or self.in_memory or not monkey.is_module_patched("threading"):
             alone = _Write(work, 0)
@@ -185,11 +196,13 @@ class Database:
             # One connection for one thread: a pool's locks must not be shared between hub and thread.
             arguments = {"timeout": LOCK_SECONDS, "check_same_thread": False}
             self._aside_engine = self._engine(poolclass=StaticPool, connect_args=arguments)
-        return cast(R, self._aside.apply(self._run_aside, (work,)))
+        return cast(R, self._aside.apply(self._run_aside, (work, one_statement)))
 
-    def _run_aside(self, work: Callable[[Connection], R]) -> R:
+    def _run_aside(self, work: Callable[[Connection], R], one_statement: bool) -> R:
         assert self._aside_engine is not None
         with self._aside_engine.connect() as connection:
+            if one_statement:
+                return work(connection)
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             try:
                 result = work(connection)
@@ -246,6 +259,43 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "cache_size=-16000"):
         connection.execute(f"PRAGMA {pragma}")
     connection.execute(f"PRAGMA busy_timeout={timeout}")
+
+
+def _connect_patiently(dialect: Any, _record: Any, arguments: Any, options: Any) -> Any:
+    """Connect, also to a server that is just being restarted or wakes up: both take seconds, and answers wait."""
+    began = time.monotonic()
+    while True:
+        try:
+            return dialect.connect(*arguments, **options)
+        except dialect.loaded_dbapi.Error as fault:
+            said = str(fault)
+            patience = RESUME_SECONDS if _RESUMING in said else AWAY_SECONDS if _COMING.search(said) else 0
+            if time.monotonic() - began >= patience:
+                raise
+        time.sleep(random.uniform(0.1, 0.3))
+
+
+def _notice_a_server_that_leaves(context: Any) -> None:
+    """These connections are lost, though their drivers take the error for one of the statement's."""
+    fault = context.original_exception
+    code = fault.args[0] if fault.args else None
+    if code in _GONE_MYSQL or _RESUMING in str(fault):
+        context.is_disconnect = True
+
+
+_RESUMING = "is resuming"  # CynosDB, the serverless MySQL of WeChat cloud hosting: error 9449
+_COMING = re.compile(
+    r"refused|starting up|shutting down|not yet accepting|closed the connection unexpectedly|Lost connection", re.I
+)
+_GONE_MYSQL = {1053, 1927, 4031}  # shutting down; connection killed; closed after long silence
+
+
+def away(fault: DBAPIError) -> bool:
+    """Whether it is the database that fails, and not a statement of ours: it may be well again in a moment."""
+    return fault.connection_invalidated or fault.statement is None or bool(_FULL.search(str(fault.orig)))
+
+
+_FULL = re.compile(r"is locked|is full|readonly database|read-only|disk I/O|No space left|too many connections", re.I)
 
 
 def begin_immediate(connection: Connection, seconds: float = LOCK_SECONDS) -> None:

@@ -3,11 +3,13 @@
     ChatError
     ├── InvalidMessage          the request makes no sense as it is
     │   ├── EmptyQuestion       nothing was asked
-    │   └── QuestionTooLong     more characters than a question may have
+    │   ├── QuestionTooLong     more characters than a question may have
+    │   └── UnusableAudio       not a recording we can read
     ├── Unauthorized            no session token, or one that is not valid (any more)
     ├── UserBlocked             staff have blocked this user
     ├── NotFound                there is no such thing, or it belongs to somebody else
-    ├── Conflict                the same client_request_id with another body; an answer that cannot be renewed
+    ├── Conflict                the same client_request_id with another body
+    │   └── NotRenewable        not the last answer of its conversation, or not finished
     ├── ContentBlocked          moderation refuses the question, or ended the answer
     ├── QuotaExceeded           the user's questions of this minute or day are used up
     ├── NotConfigured           the server has not been given what this needs
@@ -45,6 +47,10 @@ class QuestionTooLong(InvalidMessage):
         self.limit = limit
 
 
+class UnusableAudio(InvalidMessage):
+    pass
+
+
 class Unauthorized(ChatError):
     code = "unauthorized"
 
@@ -59,6 +65,10 @@ class NotFound(ChatError):
 
 class Conflict(ChatError):
     code = "conflict"
+
+
+class NotRenewable(Conflict):
+    pass
 
 
 class ContentBlocked(ChatError):

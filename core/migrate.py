@@ -19,7 +19,7 @@ _LOCK = 7_203_114  # any number that only we use
 
 def upgrade(database: Database) -> None:
     """Create or migrate the tables; returns at once when there is nothing to do."""
-    if current(database) == ScriptDirectory.from_config(_config()).get_current_head():
+    if current(database) == head():
         return
     with database.engine.connect() as connection, _exclusive(connection):
         config = _config()
@@ -30,7 +30,21 @@ def upgrade(database: Database) -> None:
 
 def current(database: Database) -> str | None:
     """The revision the database is at; None for an empty one."""
-    return database.read(lambda connection: MigrationContext.configure(connection).get_current_revision())
+    return database.read(revision)
+
+
+def revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def head() -> str | None:
+    """The revision this code needs."""
+    return ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def known() -> set[str]:
+    """Every revision there has been."""
+    return {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
 
 
 def _config() -> Config:

@@ -4,10 +4,11 @@ Each field is an environment variable of the same name in capitals; `.env.exampl
 """
 
 import os
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
@@ -29,6 +30,20 @@ def _http_url(value: str) -> str:
     return value
 
 
+def _database_url(value: str) -> str:
+    """Refused here: SQLAlchemy would refuse it late, and repeat the password."""
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        driver = make_url(value).drivername if value else ""
+    except (ArgumentError, ValueError):
+        driver = "?"
+    if driver not in ("", "sqlite", "postgresql+psycopg", "mysql+pymysql", "mariadb+pymysql"):
+        raise ValueError("应以 sqlite:///、postgresql+psycopg:// 或 mysql+pymysql:// 开头，端口是数字")
+    return value
+
+
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -44,6 +59,7 @@ class Settings(BaseSettings):
         env_file_encoding="utf-8",
         env_ignore_empty=True,
         extra="forbid",
+        allow_inf_nan=False,
         frozen=True,
         protected_namespaces=(),
     )
@@ -51,14 +67,17 @@ class Settings(BaseSettings):
     # Where we listen
     host: str = ""
     port: Port = 8000
+    console_host: str = "127.0.0.1"
+    console_port: Port = 7860
     simulator_port: Port = 8001
     workers: Count = 0
     trusted_proxies: Count = 0
+    metrics_token: str = ""
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ("*",)
     shutdown_seconds: Annotated[float, Field(ge=1)] = 30
 
     # Storage
-    database_url: str = ""
+    database_url: Annotated[str, AfterValidator(_database_url)] = ""
     mysql_address: str = ""
     mysql_username: str = ""
     mysql_password: str = ""
@@ -76,6 +95,11 @@ class Settings(BaseSettings):
     model_max_concurrent: Count = 0
     model_max_wait_seconds: Seconds = 120
     stream_pace_ms: Annotated[int, Field(ge=0, le=5000)] = 100
+
+    # Speech to text
+    asr_api_url: HttpUrl = ""
+    asr_api_key: str = ""
+    asr_model: str = ""
 
     # What a question and an answer may be
     max_history_turns: Annotated[int, Field(ge=0, le=100)] = 5
@@ -97,6 +121,7 @@ class Settings(BaseSettings):
     miniprogram_appid: str = ""
     miniprogram_secret: str = ""
     wechat_api_url: HttpUrl = "https://api.weixin.qq.com"
+    wechat_msg_sec_check: Literal["off", "open", "closed"] = "off"
 
     # The official account
     wechat_appid: str = ""
@@ -111,13 +136,23 @@ class Settings(BaseSettings):
     wechat_max_age_seconds: Seconds = 600
     wechat_text_bytes: Annotated[int, Field(ge=600, le=2048)] = 2000
     wechat_silent_per_5_min: Count = 20
+    wechat_cloud: bool = False
     human_contact: str = ""
+    conversation_idle_hours: Annotated[float, Field(gt=0)] = 12
 
     # What people see, and what we log
     brand_name: str = "AI 助手"
     ai_label: Annotated[str, Field(min_length=1)] = "内容由 AI 生成"
+    privacy_contact: str = ""
+    filing_text: str = ""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["console", "json"] = "console"
+
+    # Running it
+    retention_days: Count = 200
+    alert_webhook_url: HttpUrl = ""
+    modelscope_endpoint: HttpUrl = "https://modelscope.cn"
+    hf_endpoint: HttpUrl = "https://huggingface.co"
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:
@@ -209,9 +244,26 @@ class Settings(BaseSettings):
         return "sqlite:///data/chat.db"
 
     @property
+    def secrets(self) -> set[str]:
+        """Every value nobody may see, in a log line or anywhere else."""
+        urls = [urlsplit(url) for url in (*self.model_api_url, self.database, self.alert_webhook_url)]
+        values = {str(getattr(self, name)) for name in type(self).model_fields if _SECRET.search(name)}
+        values |= {unquote(part) for url in urls for part in (url.password, *_query_values(url.query)) if part}
+        values |= {url.password for url in urls if url.password}
+        return {value for value in values if value and value != SIMULATOR_SECRET}
+
+    @property
     def data_dir(self) -> Path:
         """Where the database, models and the embedded engine's address live, below the working directory."""
         return Path("data")
+
+
+_SECRET = re.compile(r"_(secret|password|token|key|key_previous)$")
+
+
+def _query_values(query: str) -> list[str]:
+    secret = ("key", "token", "access_token", "secret", "api_key")
+    return [value for name, value in parse_qsl(query) if name in secret]
 
 
 def _explain(error: Any) -> str:
@@ -221,6 +273,7 @@ def _explain(error: Any) -> str:
     what = {
         "int_parsing": "应为整数",
         "float_parsing": "应为数字",
+        "finite_number": "应为有限的数字",
         "bool_parsing": "应为 1/0、true/false 或 on/off",
         "literal_error": f"应为 {context.get('expected', '')} 之一",
         "greater_than": f"应大于 {context.get('gt')}",
@@ -230,6 +283,6 @@ def _explain(error: Any) -> str:
         "string_pattern_mismatch": "格式不对",
         "extra_forbidden": ".env 里没有这个配置项，请检查拼写",
     }.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
-    secret = any(word in name for word in ("SECRET", "KEY", "PASSWORD", "TOKEN", "URL"))
+    secret = re.search(r"(SECRET|KEY|KEY_PREVIOUS|PASSWORD|TOKEN|URL)$", name)
     value = "" if secret or not name or error["type"] == "extra_forbidden" else f"={error['input']}"
     return f"{name}{value}：{what}" if name else what

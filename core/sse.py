@@ -10,6 +10,7 @@ from core.errors import ContextOverflow, ModelError
 from core.messages import Delta, Usage
 
 THINK, END_THINK = "<think>", "</think>"
+MOST = 2**31 - 1  # of whatever is counted
 LONGEST_LINE = 4 * 1024 * 1024
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -147,7 +148,8 @@ class AnswerParser:
             self.usage = _usage(usage) or self.usage
         try:
             choice: Any = (event.get("choices") or ({},))[0]
-            self.finish_reason = choice.get("finish_reason") or self.finish_reason
+            reason = choice.get("finish_reason")
+            self.finish_reason = str(reason) if reason else self.finish_reason
             message = choice.get(part) or {}
             thought = message.get("reasoning_content") or message.get("reasoning") or ""
             content = message.get("content") or ""
@@ -209,4 +211,5 @@ def _usage(usage: Any) -> Usage | None:
 
 
 def _count(value: Any) -> int:
-    return int(value) if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()) else 0
+    number = int(value) if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()) else 0
+    return min(max(number, 0), MOST)

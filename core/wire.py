@@ -7,7 +7,9 @@ whatever the reader is doing, and the reader then closes its own response.
 
 import http.client
 import os
+import socket
 import threading
+import time
 from _socket import socket as PlainSocket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,7 +21,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NameResolutionError, NewConnectionError
 
 from core.errors import ModelError, ModelTimeout, ModelUnavailable
 
@@ -94,6 +96,35 @@ class Line:
 running = threading.local()  # .line: the one whose request this thread is sending
 
 
+class Addresses:
+    """Where hosts are, asked at most every 30 seconds.
+
+    Under gevent a look-up, even of 127.0.0.1, is a call in one of ten native threads, which a busy process lets
+    run for a moment now and then: a thousand new connections would wait for seconds.
+    """
+
+    KEPT_SECONDS = 30.0
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, int], tuple[float, list[tuple[int, Any]]]] = {}
+        self._lock = threading.Lock()
+
+    def of(self, host: str, port: int) -> list[tuple[int, Any]]:
+        """(family, address) to try, in this order; raises OSError."""
+        with self._lock:
+            until, found = self._known.get((host, port), (0.0, []))
+            if time.monotonic() > until:
+                told = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+                found = [(int(family), address) for family, _, _, _, address in told]
+                if len(self._known) > MANY:
+                    self._known.clear()
+                self._known[host, port] = time.monotonic() + self.KEPT_SECONDS, found
+            return found
+
+
+_addresses = Addresses()
+
+
 class Connection(HTTPConnection):
     """A connection that its line can cut, and that sends a request in one piece."""
 
@@ -111,6 +142,27 @@ class Connection(HTTPConnection):
         self.plain = PlainSocket(sock.family, sock.type, sock.proto, os.dup(sock.fileno()))
         self.reused = False
         self._take_line()
+
+    def _new_conn(self) -> Any:
+        """As urllib3 does it, but for how the host is looked up."""
+        try:
+            addresses = _addresses.of(self._dns_host, self.port)
+        except socket.gaierror as exc:
+            raise NameResolutionError(self.host, self, exc) from exc
+        failure: OSError = OSError("the host has no address")
+        for family, address in addresses:
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            try:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                sock.settimeout(self.timeout)
+                sock.connect(address)
+                return sock
+            except OSError as exc:
+                sock.close()
+                failure = exc
+        if isinstance(failure, TimeoutError):
+            raise ConnectTimeoutError(self, f"connecting to {self.host} took too long") from failure
+        raise NewConnectionError(self, "no connection could be made") from failure
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         if self.sock is not None:

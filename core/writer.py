@@ -6,16 +6,19 @@
 cancelled: somebody stopped the answer, the turn is not ours any more, or the process ends.
 """
 
+import _thread
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import orjson
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from core import logs
 from core.answers import LiveAnswer, State
 from core.database import Database
 from core.errors import ChatError, ContentBlocked, ContextOverflow
@@ -25,8 +28,9 @@ from core.messages import Delta
 from core.model import Cancelled, CogitoModel, Completion
 from core.moderation import Guard
 from core.prompting import Prompting, Request
+from core.screening import Gate, Screening
 from core.settings import Settings
-from core.store import writing
+from core.store import complaints, writing
 from core.store.turns import Options, Status
 from core.store.writing import Outcome, Progress
 
@@ -34,6 +38,7 @@ log = logging.getLogger(__name__)
 
 UNCLEAR = "我好像没太明白你的意思,能换个方式问问吗?"
 Why = Literal["stopped", "lost", "released"]
+OnEnd = Callable[[Any, Outcome], None]
 
 
 @dataclass
@@ -48,6 +53,8 @@ class Workshop:
     settings: Settings
     crowded: Callable[[], bool]  # many answers are being written: gather deltas instead of passing on each
     left: Callable[["Writer"], None]  # called when a writer has ended, however it did
+    screening: Screening
+    on_end: OnEnd | None  # told of each answer stored: its turn's row as it was claimed, and how it ended
 
 
 class Writer:
@@ -66,12 +73,15 @@ class Writer:
         self._first_token: float | None = None
         self._text = shop.live.words.guard()
         self._reasoning = shop.live.words.guard()
+        self._gates: dict[Guard, Gate] = {}  # where somebody else has to pass the text, too
+        if shop.screening.covers(turn.channel):
+            self._gates = {guard: Gate(shop.screening, turn.user_id) for guard in (self._text, self._reasoning)}
         self._saved: State | None = None
 
     def start(self) -> None:
         self.answer.local = True
         self.answer.change(State(self.turn.attempt, "answering"))
-        threading.Thread(target=self._run, name=f"writer-{self.turn.id}", daemon=True).start()
+        _thread.start_new_thread(self._run, ())  # `Thread.start` would wait until the hub has time for it
 
     def cancel(self, why: Why) -> None:
         """End the writing, from whatever thread; the connection to the model is closed at once."""
@@ -88,6 +98,7 @@ class Writer:
         return Progress(self.turn.id, state.attempt, state.text, state.reasoning)
 
     def _run(self) -> None:
+        logs.bind(turn_id=str(self.turn.id))
         try:
             outcome = self._write()
             if outcome is None or not self._finish(outcome):
@@ -148,12 +159,18 @@ class Writer:
 
     def _guarded(self, guard: Guard, piece: str | None = None) -> str:
         """What the guard lets through of a piece, or (without one) of what it still holds."""
+        gate = self._gates.get(guard)
         try:
-            return guard.flush() if piece is None else guard.feed(piece) if piece else ""
+            text = guard.flush() if piece is None else guard.feed(piece) if piece else ""
         except ContentBlocked:
+            if gate is not None:
+                raise
             before = guard.released
             self._publish(*((before, "") if guard is self._reasoning else ("", before)))
             raise
+        if gate is None or not (text or piece is None):
+            return text
+        return gate.feed(text) + (gate.flush() if piece is None else "")
 
     def _publish(self, reasoning: str, text: str) -> None:
         state = self.answer.state
@@ -178,6 +195,8 @@ class Writer:
             elif self._first_token is not None:
                 self._shop.speed.learn(len(text) + len(state.reasoning), now - self._first_token)
         hits = [asdict(hit) | {"in": "answer"} for hit in (*self._text.hits, *self._reasoning.hits)]
+        if any(gate.risky for gate in self._gates.values()):
+            hits.append({"word": "内容安全接口", "action": "block", "in": "answer"})
         return Outcome(
             status=status,
             code=code,
@@ -198,23 +217,36 @@ class Writer:
     def _finish(self, outcome: Outcome) -> bool:
         """Store the final state, then show it; False if the turn is not ours any more.
 
-        An answer is worth waiting for a database that is away for a while.
+        An answer is worth waiting for a database that is away for a while; one that no database takes has failed.
         """
         turn, pause = self.turn, 0.1
         while self._why in (None, "stopped"):
             try:
-                ours = self._shop.database.write(
-                    writing.finish, turn.id, self.process_id, turn.attempt, outcome, order=turn.user_id or 0
-                )
-            except DBAPIError as fault:
-                log.error("turn %s could not be stored, trying again: %s", turn.id, fault.orig)
+                ours = self._shop.database.write(self._store, outcome, order=turn.user_id or 0)
+            except (OperationalError, InterfaceError, PoolTimeout) as fault:
+                log.error("turn %s could not be stored, trying again: %s", turn.id, fault)
                 time.sleep(pause)
                 pause = min(2 * pause, 5.0)
                 continue
+            except DBAPIError:
+                log.exception("turn %s cannot be stored", turn.id)
+                if outcome.code == "internal":
+                    raise
+                outcome = Outcome("failed", "", "", code="internal")
+                continue
             if ours:
                 self.answer.change(_final_state(turn.attempt, outcome))
+                if self._shop.on_end is not None:
+                    self._shop.on_end(turn, outcome)
             return ours
         return False
+
+    def _store(self, connection: Connection, outcome: Outcome) -> bool:
+        ours = writing.finish(connection, self.turn.id, self.process_id, self.turn.attempt, outcome)
+        if ours and any(gate.review for gate in self._gates.values()):
+            timezone = self._shop.settings.timezone
+            complaints.ask_for_review(connection, self.turn.id, "内容安全接口建议复核回答", timezone)
+        return ours
 
 
 def _final_state(attempt: int, outcome: Outcome) -> State:

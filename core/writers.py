@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
@@ -25,11 +25,13 @@ from core.liveness import Observer, start_of
 from core.model import CogitoModel
 from core.model_source import ModelSource
 from core.prompting import Prompting
+from core.screening import NoScreening, Screening
 from core.settings import Settings
 from core.store import processes, turns, writing
+from core.store.turns import Fresh, Status
 from core.store.writing import MAX_ATTEMPTS, Progress
 from core.tables import new_id
-from core.writer import Workshop, Writer
+from core.writer import OnEnd, Workshop, Writer
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +47,14 @@ class Writers:
     """Claims turns and writes them, at most as many at once as the model can take."""
 
     def __init__(
-        self, database: Database, model: CogitoModel, source: ModelSource, live: LiveContent, settings: Settings
+        self,
+        database: Database,
+        model: CogitoModel,
+        source: ModelSource,
+        live: LiveContent,
+        settings: Settings,
+        screening: Screening | None = None,
+        on_end: OnEnd | None = None,
     ) -> None:
         self.answers = Answers()
         self.speed = WritingSpeed()
@@ -56,7 +65,16 @@ class Writers:
         self._settings = settings
         prompting = Prompting(database, live, source, settings)
         self._shop = Workshop(
-            database, model, prompting, live, self.speed, settings, crowded=self._crowded, left=self._left
+            database=database,
+            model=model,
+            prompting=prompting,
+            live=live,
+            speed=self.speed,
+            settings=settings,
+            crowded=self._crowded,
+            left=self._left,
+            screening=screening or NoScreening(),
+            on_end=on_end,
         )
         self._running: dict[int, Writer] = {}
         self._reserved = 0
@@ -66,10 +84,12 @@ class Writers:
         self._observer = Observer()
         self._id = 0
         self._ticks = 0
+        self._strays: set[int] = set()
         self._wake = threading.Event()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         self._database_away = False
+        self.each_tick: list[Callable[[], None]] = []  # what others do at every tick: short things
 
     # What the engine asks for
 
@@ -91,12 +111,8 @@ class Writers:
     def accepted(self, turn: Any) -> LiveAnswer:
         """The answer to a turn just stored: begun at once if the turn is ours, else waited for."""
         answer = self.answers.of(turn)
-        if (
-            turn.status == "answering"
-            and turn.writer == self._id
-            and turn.id not in self._running
-            and not answer.final
-        ):
+        begins = isinstance(turn, Fresh)  # whoever repeats a request only looks at what the first one began
+        if begins and turn.status == "answering" and turn.writer == self._id:
             self._begin(turn, answer)
         elif turn.status == "queued":
             self._queued += 1
@@ -110,6 +126,12 @@ class Writers:
             writer.cancel("stopped")
         elif (turn := self._database.write(_stop, turn_id)) is not None:
             self.answers.of(turn)
+            self._ended_unwritten(turn, "stopped", None)
+
+    @property
+    def process_id(self) -> int:
+        """Who we are among the processes, now."""
+        return self._id
 
     @property
     def running(self) -> int:
@@ -210,6 +232,8 @@ class Writers:
         self._live.refresh()
         self._bury()
         self._claim()
+        for work in self.each_tick:
+            work()
 
     def _beat(self) -> None:
         if self._database.write(processes.beat, self._id, "draining" if self.draining else "running"):
@@ -227,7 +251,9 @@ class Writers:
             self._save_batch(grown[start : start + SAVE_BATCH])
 
     def _save_batch(self, batch: Sequence[Progress]) -> None:
-        lost = self._database.write_aside(lambda connection: writing.save(connection, self._id, batch))
+        lost = self._database.write_aside(
+            lambda connection: writing.save(connection, self._id, batch), one_statement=True
+        )
         for turn_id in lost:
             if (writer := self._running.get(turn_id)) and not writer.answer.final:
                 writer.cancel("lost")
@@ -248,6 +274,16 @@ class Writers:
                 log.warning("process %s on %s is dead; %s answers are taken over", row.pid, row.host, count)
         if self._ticks % ORPHAN_TICKS == 1:
             self._database.write(writing.requeue_orphans)
+            self._requeue_strays()
+
+    def _requeue_strays(self) -> None:
+        """Put back what is in our name though nobody writes it: no bug of ours may leave a question unanswered."""
+        mine = {row.id for row in self._database.read(writing.written_by, self._id)}
+        nobody = mine - self._running.keys()
+        for turn_id in nobody & self._strays:  # seen twice: the first time it may just have begun or ended
+            log.error("turn %s was lost by its writer and is queued again", turn_id)
+            self._database.write(writing.release, self._id, turn_id)
+        self._strays = nobody
 
     def _claim(self) -> None:
         self._queued = self._database.read(writing.count_queued)
@@ -269,8 +305,16 @@ class Writers:
         now = time.monotonic()
         self._waiting_since = {row.id: self._waiting_since.get(row.id, now) for row in waiting}
         for row in waiting:
-            if now - self._waiting_since[row.id] > self._settings.model_max_wait_seconds:
-                self._database.write(writing.end_queued, row.id, row.attempt, "failed", "busy")
+            # A follower's question is never refused for fullness: its answer is asked for later anyway.
+            late = now - self._waiting_since[row.id] > self._settings.model_max_wait_seconds
+            if not late or row.channel == "official":
+                continue
+            if self._database.write(writing.end_queued, row.id, row.attempt, "failed", "busy"):
+                self._ended_unwritten(row, "failed", "busy")
+
+    def _ended_unwritten(self, turn: Any, status: Status, code: str | None) -> None:
+        if self._shop.on_end is not None:
+            self._shop.on_end(turn, writing.Outcome(status, "", "", code))
 
 
 def _claim_all(connection: Connection, waiting: Sequence[Any], process_id: int) -> list[Any]:

@@ -1,58 +1,23 @@
 """What the tests share: databases of each kind, a scripted model, api processes and the desk simulator."""
 
 import contextlib
-import os
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
 
 from core.database import Database
 from core.settings import SIMULATOR_APPID, SIMULATOR_SECRET
+from tests.databases import KIND, fresh_database
+from tests.databases import SERVERS as SERVERS
+from tests.databases import missing as missing
 from tests.fakes import FakeCogito
 from tests.house import House, housing
 from tests.loopback import serving
 from tests.server import Api
 from tests.stores import Pristine
 from wechat.simulator.app import create_simulator
-
-SERVERS = {
-    "postgresql": os.environ.get("TEST_POSTGRESQL_URL", "postgresql+psycopg://root@127.0.0.1/postgres"),
-    "mysql": os.environ.get("TEST_MYSQL_URL", "mysql+pymysql://root@127.0.0.1/mysql"),
-}
-
-
-def missing(what: str) -> None:
-    """Skip for the reason given; in CI, where everything is to be there, fail."""
-    if os.environ.get("REQUIRE_ALL"):
-        pytest.fail(f"REQUIRE_ALL is set, but {what}")
-    pytest.skip(what)
-
-
-@contextlib.contextmanager
-def fresh_database(kind: str, folder: Path) -> Iterator[str]:
-    """The URL of an empty database that nobody else uses."""
-    if kind == "sqlite":
-        yield f"sqlite:///{folder / 'chat.db'}"
-        return
-    name = f"chat_test_{uuid.uuid4().hex[:12]}"
-    server = create_engine(SERVERS[kind], isolation_level="AUTOCOMMIT")
-    try:
-        with server.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name}"))
-    except Exception as fault:
-        server.dispose()
-        missing(f"no {kind} server answers at {make_url(SERVERS[kind]).render_as_string()} ({type(fault).__name__})")
-    try:
-        yield make_url(SERVERS[kind]).set(database=name).render_as_string(hide_password=False)
-    finally:
-        with server.connect() as connection:
-            force = " WITH (FORCE)" if kind == "postgresql" else ""
-            connection.execute(text(f"DROP DATABASE {name}{force}"))
-        server.dispose()
 
 
 @pytest.fixture(scope="session")
@@ -100,12 +65,19 @@ def simulator() -> Iterator[str]:
 
 
 @pytest.fixture
-def start_api(tmp_path: Path, cogito: FakeCogito, simulator: str) -> Iterator[Callable[..., Api]]:
+def database_url(tmp_path: Path) -> Iterator[str]:
+    """An empty database for the api processes of one test, of the kind that TEST_DATABASE names."""
+    with fresh_database(KIND, tmp_path) as url:
+        yield url
+
+
+@pytest.fixture
+def start_api(tmp_path: Path, cogito: FakeCogito, simulator: str, database_url: str) -> Iterator[Callable[..., Api]]:
     """Start api processes that share one database; `wait=False` returns before it serves."""
     started: list[Api] = []
 
     def start(*, wait: bool = True, **settings: Any) -> Api:
-        settings.setdefault("database_url", f"sqlite:///{tmp_path / 'chat.db'}")
+        settings.setdefault("database_url", database_url)
         settings.setdefault("model_url", cogito.url)
         started.append(Api(tmp_path, simulator=simulator, **settings))
         return started[-1].wait_ready() if wait else started[-1]
@@ -124,7 +96,8 @@ def api(start_api: Callable[..., Api]) -> Api:
 
 @pytest.fixture(scope="session")
 def _house(tmp_path_factory: pytest.TempPathFactory, simulator: str) -> Iterator[House]:
-    with housing(tmp_path_factory.mktemp("house"), simulator, {}, {}) as house:
+    other = {"cors_origins": "https://ours.example, https://page.example"}
+    with housing(tmp_path_factory.mktemp("house"), simulator, {}, other) as house:
         yield house
 
 

@@ -104,7 +104,7 @@ class Api(Process):
                 raise RuntimeError(f"api has ended: {self.log}")
             try:
                 return requests.get(f"{self.url}/health", timeout=2).status_code == 200
-            except requests.ConnectionError:
+            except (requests.ConnectionError, requests.Timeout):
                 return False
 
         wait_until(answers, seconds, "the start of the api")

@@ -172,13 +172,13 @@ def test_a_killed_worker_s_answer_goes_on_at_once_in_another_process_of_the_host
 
 
 def test_a_writer_on_another_host_is_replaced_within_seven_seconds(
-    start_api: Callable[..., Api], cogito: FakeCogito, tmp_path: Path
+    start_api: Callable[..., Api], cogito: FakeCogito, database_url: str
 ) -> None:
     first, second = start_api(), start_api()
     user = first.login()
     turn_id = user.ask("[hold:1]", wait=0).json()["turn_id"]
     cogito.wait_for(lambda: cogito.calls == 1)
-    engine = create_engine(f"sqlite:///{tmp_path / 'chat.db'}", connect_args={"timeout": 5})
+    engine = create_engine(database_url)
     with engine.begin() as connection:
         (worker,) = first.children()
         moved = connection.execute(text("UPDATE processes SET host = 'elsewhere' WHERE pid = :pid"), {"pid": worker})
@@ -216,15 +216,14 @@ def test_a_process_that_was_paused_overwrites_nothing_and_goes_on_as_a_new_one(
     assert user.at(second.url).wait_final(turn_id)["reply"] == "the second attempt"
 
 
-def test_sigterm_loses_no_answer_that_nobody_is_looking_at(start_api: Callable[..., Api], tmp_path: Path) -> None:
+def test_sigterm_loses_no_answer_that_nobody_is_looking_at(start_api: Callable[..., Api], database_url: str) -> None:
     api = start_api()
     user = api.login()
     for _ in range(5):
         assert user.ask("[tokens:20@0.05]", wait=0).status_code == 202
     assert api.stop() == 0
-    url = f"sqlite:///{tmp_path / 'chat.db'}"
-    assert final_statuses(url) == ["done"] * 5
-    assert process_rows(url) == 0
+    assert final_statuses(database_url) == ["done"] * 5
+    assert process_rows(database_url) == 0
 
 
 def test_what_is_unfinished_at_the_end_is_handed_over_and_its_reader_sent_along(
@@ -248,7 +247,7 @@ def test_what_is_unfinished_at_the_end_is_handed_over_and_its_reader_sent_along(
 
 
 def test_a_clock_that_is_stepped_by_an_hour_starts_no_take_over(
-    start_api: Callable[..., Api], cogito: FakeCogito, tmp_path: Path
+    start_api: Callable[..., Api], cogito: FakeCogito, tmp_path: Path, database_url: str
 ) -> None:
     library = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))), None)
     if library is None:
@@ -267,16 +266,16 @@ def test_a_clock_that_is_stepped_by_an_hour_starts_no_take_over(
     cogito.wait_for(lambda: cogito.calls == 2)
     for step in ("+1h", "-1h"):
         clock.write_text(step)
-        before = beats(tmp_path)
-        wait_until(lambda: all(now > then + 4 for now, then in zip(beats(tmp_path), before, strict=True)))  # noqa: B023
+        before = beats(database_url)
+        wait_until(lambda: all(now > then + 4 for now, then in zip(beats(database_url), before, strict=True)))  # noqa: B023
     assert cogito.calls == 2
     cogito.release()
     assert [user.wait_final(turn_id)["status"] for turn_id in asked] == ["done", "done"]
     assert cogito.calls == 2
 
 
-def beats(folder: Path) -> list[int]:
-    engine = create_engine(f"sqlite:///{folder / 'chat.db'}")
+def beats(url: str) -> list[int]:
+    engine = create_engine(url)
     with engine.connect() as connection:
         found = list(connection.execute(text("SELECT beat FROM processes ORDER BY id")).scalars())
     engine.dispose()

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, or_, select, update
 
 from core.errors import NotFound
 from core.tables import ConversationRow, TurnRow, now_ms
@@ -28,18 +28,20 @@ def page(connection: Connection, user_id: int, limit: int, before: tuple[int, in
 
 def latest(connection: Connection, user_id: int, channel: str, since_ms: int) -> int | None:
     """The conversation a user last spoke in on this channel, unless that was before `since_ms`."""
-    query = (
-        select(ConversationRow.id)
-        .where(
-            ConversationRow.user_id == user_id,
-            ConversationRow.channel == channel,
-            ConversationRow.deleted_at.is_(None),
-            ConversationRow.updated_at >= since_ms,
-        )
-        .order_by(ConversationRow.updated_at.desc())
-        .limit(1)
+    return connection.execute(_LATEST, {"user": user_id, "channel": channel, "since": since_ms}).scalar()
+
+
+_LATEST = (
+    select(ConversationRow.id)
+    .where(
+        ConversationRow.user_id == bindparam("user"),
+        ConversationRow.channel == bindparam("channel"),
+        ConversationRow.deleted_at.is_(None),
+        ConversationRow.updated_at >= bindparam("since"),
     )
-    return connection.execute(query).scalar()
+    .order_by(ConversationRow.updated_at.desc())
+    .limit(1)
+)
 
 
 def turns(

@@ -7,7 +7,7 @@ from typing import Any, Literal, cast
 import orjson
 from sqlalchemy import Connection, Table, bindparam, insert, select, update
 
-from core.errors import Busy, Conflict, NotFound, Unauthorized, UserBlocked
+from core.errors import Busy, Conflict, NotFound, NotRenewable, Unauthorized, UserBlocked
 from core.messages import Turn
 from core.store import conversations
 from core.store.users import Quota, count_question
@@ -48,6 +48,7 @@ class Question:
     conversation_id: int | None = None
     new_conversation: bool = False  # `conversation_id` names one to be made
     continue_since: int | None = None  # rather go on in the user's latest one, unless it ended before (ms)
+    replaces: int | None = None  # the turn whose answer this one takes the place of
     context: Sequence[Mapping[str, str]] | None = None  # earlier messages, where the client holds the history
     request_key: str | None = None
     request_hash: str | None = None
@@ -81,6 +82,9 @@ def accept(connection: Connection, asked: Question, quota: Quota, writer: int | 
         seq = 1
         if not asked.new_conversation:
             seq = _last_seq(connection, asked) + 1
+        if asked.replaces is not None:
+            seq -= 1
+            _check_replaceable(connection, asked, seq)
     waiting = connection.execute(_OPEN_OF_USER, {"user": asked.user_id}).all()
     behind = seq is not None and any(one.conversation_id == asked.conversation_id for one in waiting)
     starts = writer is not None and not behind
@@ -104,6 +108,8 @@ def accept(connection: Connection, asked: Question, quota: Quota, writer: int | 
         )
     elif seq is not None:
         connection.execute(_TOUCH_CONVERSATION, {"conversation": asked.conversation_id, "seq": seq, "now": now})
+    if asked.replaces is not None:
+        connection.execute(update(TurnRow).where(TurnRow.id == asked.replaces).values(superseded=True))
     row = {
         "id": asked.id,
         "user_id": asked.user_id,
@@ -167,6 +173,16 @@ def _last_seq(connection: Connection, asked: Question) -> int:
     return last
 
 
+def _check_replaceable(connection: Connection, asked: Question, last: int) -> None:
+    """Only the last answer of a conversation can be renewed, and only once it is finished; else NotRenewable."""
+    query = select(TurnRow.conversation_id, TurnRow.seq, TurnRow.status, TurnRow.superseded)
+    turn = connection.execute(query.where(TurnRow.id == asked.replaces)).first()
+    if turn is None or turn.conversation_id != asked.conversation_id:
+        raise NotFound("no such turn")
+    if turn.seq != last or turn.superseded or turn.status in OPEN:
+        raise NotRenewable("not the last answer of its conversation, or not finished")
+
+
 def _title(question: str) -> str:
     """The first line of a question, short."""
     line = question.strip().split("\n", 1)[0].strip()
@@ -218,11 +234,13 @@ def history(connection: Connection, conversation_id: int, seq: int, limit: int) 
 
 
 def recent_speed(connection: Connection, limit: int = 20) -> Sequence[Any]:
-    """(characters, milliseconds) of the latest whole answers, to begin with an idea of the writing speed."""
+    """Texts and times of the latest whole answers, to begin with an idea of the writing speed."""
+    # Cut before it is searched: else SQLite finds all that are done by their index, and sorts a million rows.
+    newest = select(_TURN).order_by(TurnRow.id.desc()).limit(10 * limit).subquery().c
     latest = (
-        select(TurnRow.answer, TurnRow.reasoning, TurnRow.first_token_ms, TurnRow.duration_ms)
-        .where(TurnRow.status == "done", TurnRow.first_token_ms.is_not(None), TurnRow.duration_ms > 0)
-        .order_by(TurnRow.id.desc())
+        select(newest.answer, newest.reasoning, newest.first_token_ms, newest.duration_ms)
+        .where(newest.status == "done", newest.first_token_ms.is_not(None), newest.duration_ms > 0)
+        .order_by(newest.id.desc())
         .limit(limit)
     )
     return connection.execute(latest).all()

@@ -8,12 +8,13 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Table, and_, bindparam, delete, insert, or_, select, update
 from sqlalchemy.orm import aliased
 
 from core.errors import QuotaExceeded, Unauthorized
+from core.store import remnants
 from core.store.upsert import insert_if_absent
-from core.tables import ConversationRow, IdentityRow, SessionRow, TurnRow, UserRow, new_id, now_ms
+from core.tables import ComplaintRow, ConversationRow, IdentityRow, SessionRow, TurnRow, UserRow, new_id, now_ms
 
 UNIONID = "unionid"  # stands where an appid would: a UnionID is one more identity
 
@@ -30,30 +31,55 @@ def sign_in(connection: Connection, appid: str, openid: str, unionid: str | None
         if united is not None and user_id is not None and united != user_id:
             merge(connection, user_id, united)
         user_id = united or user_id
-    if user_id is None:
+    identities = [(app, name) for app, name in ((appid, openid), (UNIONID, unionid)) if name]
+    if fresh := user_id is None or not _locked(connection, user_id):
         user_id = new_id()
-        connection.execute(insert(UserRow).values(id=user_id, created_at=now_ms()))
-    for app, name in ((appid, openid), (UNIONID, unionid)):
-        if name and not insert_if_absent(connection, IdentityRow, appid=app, openid=name, user_id=user_id):
+        known = remnants.carried_over(connection, identities)
+        connection.execute(insert(UserRow).values(id=user_id, created_at=now_ms(), **known))
+    for app, name in identities:
+        if not insert_if_absent(connection, IdentityRow, appid=app, openid=name, user_id=user_id):
             # The identity was there, or another process has just been faster: theirs it is.
             owner = _owner(connection, app, name)
             if owner is not None and owner != user_id:
-                merge(connection, user_id, owner)
+                if fresh and (app, name) == identities[0]:  # nothing is theirs yet: what was counted counts once
+                    connection.execute(delete(UserRow).where(UserRow.id == user_id))
+                else:
+                    merge(connection, user_id, owner)
                 user_id = owner
     return user_id
 
 
-def _owner(connection: Connection, appid: str, openid: str) -> int | None:
-    query = select(IdentityRow.user_id).where(IdentityRow.appid == appid, IdentityRow.openid == openid)
+def of_identity(connection: Connection, appid: str, openid: str) -> int | None:
+    """The user behind an identity, if there is one yet."""
+    return _owner(connection, appid, openid)
+
+
+def openid_of(connection: Connection, user_id: int, appid: str) -> str | None:
+    """How an app knows a user, if they have been there."""
+    query = select(IdentityRow.openid).where(IdentityRow.user_id == user_id, IdentityRow.appid == appid)
     return connection.execute(query).scalar()
+
+
+def _locked(connection: Connection, user_id: int) -> bool:
+    """Keep a user from being erased until we are done; False if that has just happened."""
+    return connection.execute(select(UserRow.id).where(UserRow.id == user_id).with_for_update()).first() is not None
+
+
+def _owner(connection: Connection, appid: str, openid: str) -> int | None:
+    return connection.execute(_OWNER, {"of_app": appid, "of_open": openid}).scalar()
+
+
+_OWNER = select(IdentityRow.user_id).where(
+    IdentityRow.appid == bindparam("of_app"), IdentityRow.openid == bindparam("of_open")
+)
 
 
 def merge(connection: Connection, user_id: int, into: int) -> None:
     """Give everything of one user to another, and delete the first."""
     both = select(UserRow.__table__).where(UserRow.id.in_((user_id, into))).order_by(UserRow.id).with_for_update()
     found = {row.id: row for row in connection.execute(both)}
-    if user_id not in found:
-        return  # another process has just done it
+    if user_id not in found or into not in found:
+        return  # another process has just done it, or has erased one of them
     old, new = found[user_id], found[into]
     same_day, same_minute = old.day == new.day, old.minute == new.minute
     connection.execute(
@@ -74,7 +100,7 @@ def merge(connection: Connection, user_id: int, into: int) -> None:
     clash = (TurnRow.user_id == user_id, theirs.user_id == into, theirs.request_key == TurnRow.request_key)
     for turn_id in connection.execute(select(TurnRow.id).where(*clash)).scalars().all():
         connection.execute(update(TurnRow).where(TurnRow.id == turn_id).values(request_key=None))
-    for row in (TurnRow, ConversationRow, IdentityRow, SessionRow):
+    for row in (TurnRow, ConversationRow, IdentityRow, SessionRow, ComplaintRow):
         connection.execute(update(row).where(row.user_id == user_id).values(user_id=into))
     connection.execute(delete(UserRow).where(UserRow.id == user_id))
 
@@ -111,6 +137,18 @@ def caller(connection: Connection, token: str) -> Caller:
     if row is None or row.expires_at < now_ms():
         raise Unauthorized("no such session")
     return Caller(row.user_id, row.blocked)
+
+
+def caller_by_identity(connection: Connection, appid: str, openid: str, unionid: str | None) -> Caller | None:
+    """The user of an identity somebody vouches for; None if it has to `sign_in` first."""
+    theirs = and_(IdentityRow.appid == appid, IdentityRow.openid == openid)
+    if unionid:
+        theirs = or_(theirs, and_(IdentityRow.appid == UNIONID, IdentityRow.openid == unionid))
+    query = select(IdentityRow.user_id, UserRow.blocked).join(UserRow, UserRow.id == IdentityRow.user_id)
+    rows = connection.execute(query.where(theirs)).all()
+    if len(rows) != (2 if unionid else 1) or len({row.user_id for row in rows}) != 1:
+        return None
+    return Caller(rows[0].user_id, rows[0].blocked)
 
 
 def close_session(connection: Connection, token: str) -> None:
@@ -156,14 +194,8 @@ def count_question(connection: Connection, user: Any, quota: Quota) -> tuple[int
 
     Returns the day and minute it was counted in, for `give_back`.
     """
+    used_day, used_minute = check_quota(user, quota)
     day, minute = quota.windows()
-    used_day, used_minute = counts(user, quota)
-    per_day = quota.per_day if user.per_day is None else user.per_day
-    if per_day and used_day >= per_day:
-        until = quota.resets_at() - datetime.now(ZoneInfo(quota.timezone))
-        raise QuotaExceeded("day", per_day, max(1, int(until.total_seconds())))
-    if quota.per_minute and used_minute >= quota.per_minute:
-        raise QuotaExceeded("minute", quota.per_minute, 60 - int(time.time()) % 60)
     counted = {
         "user": user.id,
         "new_day": max(day, user.day) if used_day else day,
@@ -173,6 +205,18 @@ def count_question(connection: Connection, user: Any, quota: Quota) -> tuple[int
     }
     connection.execute(_COUNT, counted)
     return counted["new_day"], counted["new_minute"]
+
+
+def check_quota(user: Any, quota: Quota) -> tuple[int, int]:
+    """What a user's row has counted today and in this minute; raises `QuotaExceeded` where no question is left."""
+    used_day, used_minute = counts(user, quota)
+    per_day = quota.per_day if user.per_day is None else user.per_day
+    if per_day and used_day >= per_day:
+        until = quota.resets_at() - datetime.now(ZoneInfo(quota.timezone))
+        raise QuotaExceeded("day", per_day, max(1, int(until.total_seconds())))
+    if quota.per_minute and used_minute >= quota.per_minute:
+        raise QuotaExceeded("minute", quota.per_minute, 60 - int(time.time()) % 60)
+    return used_day, used_minute
 
 
 _USER = cast(Table, UserRow.__table__)

@@ -5,7 +5,7 @@ carries both: a process that was taken for dead and comes back changes nothing.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, cast
 
 import orjson
@@ -16,23 +16,26 @@ from core.store.turns import OPEN, Status, get
 from core.store.users import give_back
 from core.tables import ProcessRow, TurnRow, now_ms
 
+_earlier = aliased(TurnRow)
+_CLAIMABLE = (
+    select(TurnRow.id, TurnRow.attempt, TurnRow.channel)
+    .where(
+        TurnRow.status == "queued",
+        ~exists().where(
+            _earlier.user_id == TurnRow.user_id,
+            _earlier.status.in_(OPEN),
+            _earlier.conversation_id == TurnRow.conversation_id,
+            _earlier.seq < TurnRow.seq,
+        ),
+    )
+    .order_by(TurnRow.id)
+    .limit(bindparam("limit"))
+)
+
 
 def claimable(connection: Connection, limit: int) -> Sequence[Any]:
     """Queued turns whose turn it is, oldest first: `(id, attempt, channel)`. A conversation is answered in order."""
-    earlier = aliased(TurnRow)
-    before = exists().where(
-        earlier.user_id == TurnRow.user_id,
-        earlier.status.in_(OPEN),
-        earlier.conversation_id == TurnRow.conversation_id,
-        earlier.seq < TurnRow.seq,
-    )
-    query = (
-        select(TurnRow.id, TurnRow.attempt, TurnRow.channel)
-        .where(TurnRow.status == "queued", ~before)
-        .order_by(TurnRow.id)
-        .limit(limit)
-    )
-    return connection.execute(query).all()
+    return connection.execute(_CLAIMABLE, {"limit": limit}).all()
 
 
 def count_queued(connection: Connection) -> int:
@@ -91,10 +94,22 @@ _SAVE_POSTGRESQL = text(
     " AND turns.writer = :me AND turns.status = 'answering'"
 )
 
+_SAVE_SQLITE = text(
+    "UPDATE turns SET answer = json_extract(new.value, '$.answer'), version = version + 1,"
+    " reasoning = json_extract(new.value, '$.reasoning') "
+    "FROM json_each(:batch) AS new "
+    "WHERE turns.id = json_extract(new.value, '$.turn_id') AND turns.attempt = json_extract(new.value, '$.attempt')"
+    " AND turns.writer = :me AND turns.status = 'answering'"
+)
+
 
 def save(connection: Connection, writer: int, batch: Sequence[Progress]) -> set[int]:
     """Store the text of answers so far; return the ids of those that are no longer this writer's."""
-    if connection.dialect.name == "postgresql":  # one statement costs a quarter of `executemany`
+    if connection.dialect.name == "sqlite":
+        # One statement: see `Database.write_aside`.
+        told = orjson.dumps([asdict(one) for one in batch]).decode()
+        saved = connection.execute(_SAVE_SQLITE, {"me": writer, "batch": told}).rowcount
+    elif connection.dialect.name == "postgresql":  # one statement costs a quarter of `executemany`
         saved = connection.execute(
             _SAVE_POSTGRESQL,
             {
@@ -164,6 +179,9 @@ def finish(connection: Connection, turn_id: int, writer: int, attempt: int, outc
         "turn": turn_id,
         "me": writer,
         "seen": attempt,
+        # The model's server chooses these; an end that cannot be stored would be tried for ever.
+        "new_model": outcome.model and outcome.model[:160],
+        "new_finish_reason": outcome.finish_reason and outcome.finish_reason[:32],
         "new_hits": orjson.dumps(outcome.hits).decode() if outcome.hits else None,
         "new_attempt": attempt + 1 if outcome.replaced else attempt,
         "new_finished_at": now_ms(),
@@ -207,9 +225,17 @@ def stops_requested(connection: Connection, writer: int) -> list[int]:
     return list(connection.execute(query).scalars())
 
 
-def release(connection: Connection, writer: int) -> int:
-    """Put all that a process was writing back into the queue; returns how many turns."""
+def written_by(connection: Connection, writer: int) -> Sequence[Any]:
+    """The turns that are in the name of a process: `(id, attempt)`."""
     mine = (TurnRow.status == "answering", TurnRow.writer == writer)
+    return connection.execute(select(TurnRow.id, TurnRow.attempt).where(*mine)).all()
+
+
+def release(connection: Connection, writer: int, turn_id: int | None = None) -> int:
+    """Put what a process was writing back into the queue, all of it or one turn; returns how many turns."""
+    mine = [TurnRow.status == "answering", TurnRow.writer == writer]
+    if turn_id is not None:
+        mine.append(TurnRow.id == turn_id)
     return connection.execute(update(TurnRow).where(*mine).values(**_WAITING)).rowcount
 
 

@@ -184,7 +184,11 @@ def upgrade() -> None:
         sa.Column("completion_tokens", sa.Integer(), nullable=True),
         sa.Column("first_token_ms", sa.Integer(), nullable=True),
         sa.Column("duration_ms", sa.Integer(), nullable=True),
-        sa.Column("hits", sa.Text(), nullable=True),
+        sa.Column(
+            "hits",
+            sa.Text().with_variant(mysql.LONGTEXT(), "mariadb").with_variant(mysql.LONGTEXT(), "mysql"),
+            nullable=True,
+        ),
         sa.Column("superseded", sa.Boolean(), nullable=False),
         sa.Column("rating", sa.String(length=8), nullable=True),
         sa.Column("rating_reason", sa.Text(), nullable=True),
