@@ -4,24 +4,38 @@ import re
 import secrets
 import threading
 import time
+from typing import Annotated, Literal
 
 from flask import Flask, Response, g, request
 from flask_cors import CORS
+from pydantic import Field
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from core import logs
+from core.alerts import Alerts
 from core.database import Database
 from core.engine import ChatEngine
+from core.metrics import Metrics
 from core.model import CogitoModel
 from core.model_source import ModelSource
 from core.settings import Settings
+from core.speech import Speech
 from core.store import content
 from core.writers import Writers
 from wechat import problems
+from wechat.access import AccessLog
 from wechat.bodies import reply
+from wechat.callers import CLOUD
 from wechat.chat import chat_api
 from wechat.conversations import conversations_api
+from wechat.docs import docs_api
+from wechat.feedback import feedback_api
 from wechat.login import login_api
+from wechat.metrics import metrics_api
+from wechat.official import OfficialAccount
+from wechat.openapi import Example, Told, told
 from wechat.platform import WeChatPlatform
+from wechat.transcriptions import transcriptions_api
 
 SERVICE = "mini-program-ai-backend"
 REACHABLE_SECONDS, AWAY_SECONDS = 5.0, 1.0  # how long what /ready found out about the model stays true
@@ -36,10 +50,15 @@ def create_api(
     model: CogitoModel,
     source: ModelSource,
     platform: WeChatPlatform,
+    speech: Speech,
+    metrics: Metrics,
+    alerts: Alerts,
     settings: Settings,
 ) -> Flask:
     app = Flask(__name__, static_folder=None)
-    problems.register(app)
+    problems.register(app, metrics.refused)
+    app.extensions[CLOUD] = settings.platform_appid if settings.wechat_cloud else None
+    app.wsgi_app = AccessLog(app.wsgi_app)  # type: ignore[method-assign]
     if settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies)  # type: ignore[method-assign]
     CORS(
@@ -55,6 +74,7 @@ def create_api(
     def name_the_request() -> None:
         given = request.headers.get("X-Request-Id", "")
         g.request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        logs.bind(request_id=g.request_id)
 
     @app.after_request
     def tell_the_name(response: Response) -> Response:
@@ -62,6 +82,15 @@ def create_api(
         return response
 
     @app.get("/health")
+    @told(
+        "进程是否在运行",
+        group="运维",
+        answers={200: Health},
+        login=False,
+        example=Example(
+            answer={"status": "ok", "service": SERVICE, "model": "cogito-v1-preview-llama-3b", "notice": None}
+        ),
+    )
     def health() -> Response:
         facts = source.facts()
         return reply({"status": "ok", "service": SERVICE, "model": facts.name, "notice": facts.notice})
@@ -69,6 +98,14 @@ def create_api(
     probe = Probe(model)
 
     @app.get("/ready")
+    @told(
+        "是否可以提供服务",
+        group="运维",
+        about="缺数据库或模型时为 503，missing 里写明缺什么。",
+        answers={200: Readiness, 503: Readiness},
+        login=False,
+        example=Example(answer={"status": "ready", "missing": {}}),
+    )
     def ready() -> Response:
         missing = {}
         if writers.draining:
@@ -81,10 +118,30 @@ def create_api(
             missing["model"] = reason
         return reply({"status": "unavailable" if missing else "ready", "missing": missing}, 503 if missing else 200)
 
-    app.register_blueprint(login_api(database, platform, engine.live, source, settings))
+    app.register_blueprint(login_api(database, platform, engine, source, settings))
     app.register_blueprint(chat_api(engine, database, settings))
+    app.register_blueprint(feedback_api(database, alerts, settings))
     app.register_blueprint(conversations_api(engine, database))
+    app.register_blueprint(transcriptions_api(database, speech, settings))
+    app.register_blueprint(metrics_api(metrics, settings))
+    app.register_blueprint(docs_api(settings))
+    app.extensions["official_account"] = official = OfficialAccount(
+        engine, database, writers, speech, alerts, settings
+    )
+    app.register_blueprint(official.api)
     return app
+
+
+class Health(Told):
+    status: Literal["ok"]
+    service: str
+    model: str
+    notice: Annotated[str | None, Field(description="关于模型，需要告诉用户的话")]
+
+
+class Readiness(Told):
+    status: Literal["ready", "unavailable"]
+    missing: dict[str, str]
 
 
 class Probe:

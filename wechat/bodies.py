@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import gevent
 import orjson
 from flask import Response, request
+from gunicorn.http.errors import ParseException
 from pydantic import BaseModel, ConfigDict, ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout, UnsupportedMediaType
 
@@ -13,6 +14,7 @@ from core.errors import InvalidMessage, NotFound
 
 BODY_SECONDS = 10  # a body that takes longer holds up nobody but its sender
 MAX_BODY = 64 * 1024
+NO_NUL = r"^[^\x00]*$"  # PostgreSQL cannot store it
 
 
 class Body(BaseModel):
@@ -24,11 +26,13 @@ class Body(BaseModel):
 B = TypeVar("B", bound=Body)
 
 
-def read_json(kind: type[B], limit: int = MAX_BODY) -> B:
+def read_json(kind: type[B], limit: int = MAX_BODY, optional: bool = False) -> B:
     """The request's body as a `kind`; raises InvalidMessage, or an HTTP error for size, time or media type.
 
     orjson refuses what `json` lets pass: bad UTF-8, lone surrogates, NaN, bottomless nesting.
     """
+    if optional and not request.content_length and "Transfer-Encoding" not in request.headers:
+        return kind()
     if not request.is_json:
         raise UnsupportedMediaType
     try:
@@ -40,7 +44,7 @@ def read_json(kind: type[B], limit: int = MAX_BODY) -> B:
         raise InvalidMessage(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
-def read_body(limit: int) -> bytes:
+def read_body(limit: int, seconds: float = BODY_SECONDS) -> bytes:
     """The raw body, at most `limit` bytes of it, whether its length was announced or not.
 
     Read from the server directly: Werkzeug's own limit cuts a chunked body short without a word.
@@ -48,7 +52,7 @@ def read_body(limit: int) -> bytes:
     if (request.content_length or 0) > limit:
         raise RequestEntityTooLarge
     stream, pieces, size = request.environ["wsgi.input"], [], 0
-    timeout = gevent.Timeout.start_new(BODY_SECONDS)
+    timeout = gevent.Timeout.start_new(seconds)
     try:
         while size <= limit and (piece := stream.read(limit + 1 - size)):
             pieces.append(piece)
@@ -57,6 +61,8 @@ def read_body(limit: int) -> bytes:
         if late is not timeout:
             raise
         raise RequestTimeout from None
+    except (OSError, ParseException):  # the sender has gone, or cannot count
+        raise InvalidMessage("the body is broken off or badly chunked") from None
     finally:
         timeout.close()
     if size > limit:
@@ -73,12 +79,18 @@ def reply(value: Any, status: int = 200) -> Response:
 
 def parse_id(written: str) -> int:
     """A public id (a decimal string) as ours; raises NotFound for what can be none."""
-    if not (written.isascii() and written.isdigit() and len(written) < 20):
-        raise NotFound("not an id")
-    number = int(written)
-    if number >= 1 << 63:
+    number = whole_number(written)
+    if number is None:
         raise NotFound("not an id")
     return number
+
+
+def whole_number(written: str) -> int | None:
+    """A number that every database can hold; None for what is none."""
+    if not (written.isascii() and written.isdigit() and len(written) < 20):
+        return None
+    number = int(written)
+    return number if number < 1 << 63 else None
 
 
 def parse_number(name: str, default: float, most: float) -> float:

@@ -1,20 +1,48 @@
 """Who sent a request."""
 
+import re
+
 from flask import current_app, request
 
 from core.database import Database
-from core.errors import Unauthorized, UserBlocked
+from core.errors import InvalidMessage, Unauthorized, UserBlocked
 from core.store import users
+from core.store.users import Caller
 
 ADDRESS = "address"  # stands where an appid would, for users known by nothing but their address
+CLOUD = "cloud_appid"  # in the app's extensions: set where WeChat cloud hosting vouches for its headers
+_WECHAT_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
-def current_user(database: Database) -> int:
-    """The user of the request's session token; raises Unauthorized, or UserBlocked where staff blocked them."""
-    caller = database.read(users.caller, bearer_token())
-    if caller.blocked is not None:
+def current_user(database: Database, *, even_blocked: bool = False) -> int:
+    """Who sent the request; raises Unauthorized, or UserBlocked where staff blocked them.
+
+    A session token tells, or on WeChat cloud hosting (WECHAT_CLOUD=1) the X-WX-OPENID header.
+    """
+    caller = _cloud_caller(database) if comes_from_cloud() else database.read(users.caller, bearer_token())
+    if caller.blocked is not None and not even_blocked:
         raise UserBlocked(caller.blocked)
     return caller.user_id
+
+
+def comes_from_cloud() -> bool:
+    """Whether cloud hosting tells us who sent the request."""
+    return current_app.extensions.get(CLOUD) is not None and "X-WX-OPENID" in request.headers
+
+
+def _cloud_caller(database: Database) -> Caller:
+    """Raises InvalidMessage: two headers arrive as one with a comma, and only one of them can be WeChat's."""
+    appid = current_app.extensions[CLOUD] or request.headers.get("X-WX-APPID", "")
+    openid, unionid = request.headers["X-WX-OPENID"], request.headers.get("X-WX-UNIONID") or None
+    if not all(_WECHAT_NAME.fullmatch(name) for name in (openid, unionid or openid, appid or openid)):
+        raise InvalidMessage("X-WX-* headers that WeChat did not send")
+    caller = database.read(users.caller_by_identity, appid, openid, unionid)
+    if caller is None:
+        database.write(users.sign_in, appid, openid, unionid)
+        caller = database.read(users.caller_by_identity, appid, openid, unionid)
+    if caller is None:
+        raise Unauthorized("erased a moment ago")
+    return caller
 
 
 def bearer_token() -> str:

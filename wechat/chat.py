@@ -6,20 +6,35 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from flask import Blueprint, Response, request
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from core.answers import Cursor, LiveAnswer
 from core.database import Database
-from core.engine import ChatEngine
+from core.engine import MAX_MESSAGES, ChatEngine
 from core.errors import Busy
 from core.settings import Settings
-from wechat.bodies import Body, iso, parse_id, parse_number, read_json, reply
+from core.store.turns import Status
+from wechat.bodies import NO_NUL, Body, iso, parse_id, parse_number, read_json, reply
 from wechat.callers import address_user, current_user
 from wechat.events import finished, public_id, stream, usage
+from wechat.openapi import STREAM, Example, Parameter, Told, told
 
 CHANNEL = "miniprogram"
 MAX_CHAT_BODY = 256 * 1024
 DEFAULT_WAIT, MAX_WAIT, MAX_POLL = 50.0, 55.0, 10.0  # seconds
+CLOUD_WAIT = 12.0  # callContainer lasts 15 s
+
+
+RequestId = Annotated[
+    str,
+    Field(min_length=1, max_length=128, pattern=NO_NUL, description="客户端起的编号：重试时不变，就不会答两次"),
+]
+MaxTokens = Annotated[
+    int | None,
+    BeforeValidator(lambda given: int(given) if isinstance(given, float) and given.is_integer() else given),
+    Field(description="回答最多多少 token", json_schema_extra={"minimum": 1}),
+]
+Wait = Annotated[float, Field(ge=0, description=f"最多等多少秒，上限 {MAX_WAIT:g}；写不完就返回 202")]
 
 
 class ChatMessage(Body):
@@ -30,26 +45,134 @@ class ChatMessage(Body):
 class Chat(Body):
     """The tutorial's request: the client holds the history."""
 
-    messages: list[ChatMessage]
-    max_tokens: int | None = None
-    stream: bool = False
+    messages: Annotated[
+        list[ChatMessage],
+        Field(
+            description=f"由客户端保存的对话，最后一条是用户的；最多 {MAX_MESSAGES} 条",
+            json_schema_extra={"minItems": 1, "maxItems": MAX_MESSAGES},
+        ),
+    ]
+    max_tokens: MaxTokens = None
+    stream: Annotated[bool, Field(description="true：返回事件流")] = False
 
 
 class Ask(Body):
-    content: str
-    conversation_id: str | None = None
-    thinking: bool = False
-    max_tokens: int | None = None
-    stream: bool = False
-    wait: Annotated[float, Field(ge=0)] = DEFAULT_WAIT
-    client_request_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    content: Annotated[str, Field(description="问题", json_schema_extra={"minLength": 1, "pattern": r"\S"})]
+    conversation_id: Annotated[str | None, Field(description="接着哪个对话问；不填则开始新的对话")] = None
+    thinking: Annotated[bool, Field(description="true：先思考再回答")] = False
+    max_tokens: MaxTokens = None
+    stream: Annotated[bool, Field(description="true：返回事件流")] = False
+    wait: Wait | None = None
+    client_request_id: RequestId | None = None
+
+
+class Regenerate(Body):
+    stream: Annotated[bool, Field(description="true：返回事件流")] = False
+    wait: Wait | None = None
+    client_request_id: RequestId | None = None
+
+
+class Usage(Told):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class Answer(Told):
+    """A finished answer."""
+
+    conversation_id: str | None
+    turn_id: str
+    reasoning: str
+    reply: str
+    finish_reason: str | None
+    usage: Usage | None
+    status: Literal["done", "stopped"]
+
+
+class Pending(Told):
+    """An answer that is still being written."""
+
+    conversation_id: str | None
+    turn_id: str
+    status: Literal["queued", "answering"]
+    next: Annotated[str, Field(description="从这里继续看：GET /api/turns/{turn_id}?after=")]
+
+
+class Stopped(Told):
+    turn_id: str
+    status: Status
+    reply: str
+    reasoning: str
+    next: str
+
+
+class TurnTold(Told):
+    """A turn of a conversation, as the list of its turns shows it."""
+
+    turn_id: str
+    conversation_id: str | None
+    question: str
+    rating: Literal["up", "down"] | None
+    created_at: str
+    status: Status
+    reply: str
+    reasoning: str
+    code: str | None
+    finish_reason: str | None
+    usage: Usage | None
+
+
+class TurnFrom(TurnTold):
+    """A turn as it is looked at from a cursor on."""
+
+    next: Annotated[str, Field(description="下次用 after 带回来")]
+    reset: Annotated[bool, Field(description="true：之前显示的作废，用这次的替换")]
+
+
+ASKING = (404, 409, 422, 429, 500, 503)  # what may become of a question, beside its answer
+_CURSOR = {"type": "string", "pattern": r"^([0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9})?$"}
+_AFTER = Parameter("after", "从哪里开始看（上次得到的 next）；不填为全部", _CURSOR)
+_EXAMPLE_USAGE = {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12}
+
+
+def _example(conversation_id: str | None = "1871623412340000001") -> dict[str, Any]:
+    return {
+        "conversation_id": conversation_id,
+        "turn_id": "1871623412340000002",
+        "reasoning": "",
+        "reply": "回答：你好",
+        "finish_reason": "stop",
+        "usage": _EXAMPLE_USAGE,
+        "status": "done",
+    }
 
 
 def chat_api(engine: ChatEngine, database: Database, settings: Settings) -> Blueprint:
     api = Blueprint("chat", __name__)
     streams = Streams(settings.max_streams_per_user)
 
+    def answered(user_id: int, accept: Callable[[], LiveAnswer], as_stream: bool, wait: float | None) -> Response:
+        """What is accepted, as a stream or waited for."""
+        if as_stream:
+            return streams.open(user_id, accept, Cursor())
+        answer = accept()
+        if wait is None:
+            wait = CLOUD_WAIT if settings.wechat_cloud else DEFAULT_WAIT
+        answer.wait_until_final(min(wait, MAX_WAIT))
+        return _whole(answer)
+
     @api.post("/chat")
+    @told(
+        "提问（历史由客户端保存）",
+        group="对话",
+        about="stream 为 true 时返回事件流。",
+        body=Chat,
+        answers={200: Answer, 202: Pending},
+        refusals=ASKING,
+        example=Example(body={"messages": [{"role": "user", "content": "你好"}]}, answer=_example(None)),
+        streams=True,
+    )
     def chat() -> Response:
         user_id = current_user(database) if settings.chat_login else address_user(database)
         asked = read_json(Chat, MAX_CHAT_BODY)
@@ -65,6 +188,16 @@ def chat_api(engine: ChatEngine, database: Database, settings: Settings) -> Blue
         return _whole(answer)
 
     @api.post("/api/chat")
+    @told(
+        "提问（历史由服务器保存）",
+        group="对话",
+        about="stream 为 true 时返回事件流。同一个对话里前一个问题还没答完时，后一个排队等它。",
+        body=Ask,
+        answers={200: Answer, 202: Pending},
+        refusals=ASKING,
+        example=Example(body={"content": "你好", "client_request_id": "f3a9"}, answer=_example()),
+        streams=True,
+    )
     def ask() -> Response:
         user_id = current_user(database)
         asked = read_json(Ask)
@@ -80,13 +213,55 @@ def chat_api(engine: ChatEngine, database: Database, settings: Settings) -> Blue
                 request_key=asked.client_request_id,
             )
 
-        if asked.stream:
-            return streams.open(user_id, accept, Cursor())
-        answer = accept()
-        answer.wait_until_final(min(asked.wait, MAX_WAIT))
-        return _whole(answer)
+        return answered(user_id, accept, asked.stream, asked.wait)
+
+    @api.post("/api/turns/<turn_id>/regenerate")
+    @told(
+        "重新回答",
+        group="对话",
+        about="只能是对话里的最后一个问题，并且已经答完，否则 409。计入提问次数；原来的回答不再出现在对话里。",
+        body=Regenerate,
+        answers={200: Answer, 202: Pending},
+        refusals=ASKING,
+        example=Example(body={"client_request_id": "f3aa"}, answer=_example()),
+        streams=True,
+    )
+    def regenerate(turn_id: str) -> Response:
+        user_id = current_user(database)
+        asked = read_json(Regenerate, optional=True)
+
+        def accept() -> LiveAnswer:
+            return engine.regenerate(user_id, parse_id(turn_id), request_key=asked.client_request_id)
+
+        return answered(user_id, accept, asked.stream, asked.wait)
 
     @api.get("/api/turns/<turn_id>")
+    @told(
+        "查看一个回答",
+        group="对话",
+        answers={200: TurnFrom},
+        parameters=(
+            _AFTER,
+            Parameter("wait", f"没有新内容时最多等多少秒，上限 {MAX_POLL:g}", {"type": "number", "minimum": 0}),
+        ),
+        example=Example(
+            answer={
+                "turn_id": "1871623412340000002",
+                "conversation_id": "1871623412340000001",
+                "question": "你好",
+                "rating": None,
+                "created_at": "2026-11-22T01:20:30.123Z",
+                "status": "done",
+                "reply": "回答：你好",
+                "reasoning": "",
+                "next": "1.0.5",
+                "reset": False,
+                "code": None,
+                "finish_reason": "stop",
+                "usage": _EXAMPLE_USAGE,
+            }
+        ),
+    )
     def turn(turn_id: str) -> Response:
         answer = engine.find(current_user(database), parse_id(turn_id))
         cursor = Cursor.parse(request.args.get("after"))
@@ -106,12 +281,34 @@ def chat_api(engine: ChatEngine, database: Database, settings: Settings) -> Blue
         )
 
     @api.get("/api/turns/<turn_id>/stream")
+    @told(
+        "继续一个事件流",
+        group="对话",
+        answers={200: STREAM},
+        parameters=(_AFTER, Parameter("Last-Event-ID", "同 after", _CURSOR, place="header")),
+        refusals=(503,),
+    )
     def resume(turn_id: str) -> Response:
         user_id = current_user(database)
         cursor = Cursor.parse(request.args.get("after") or request.headers.get("Last-Event-ID"))
         return streams.open(user_id, lambda: engine.find(user_id, parse_id(turn_id)), cursor)
 
     @api.post("/api/turns/<turn_id>/stop")
+    @told(
+        "停止回答",
+        group="对话",
+        about="已经写出来的部分保留。",
+        answers={200: Stopped},
+        example=Example(
+            answer={
+                "turn_id": "1871623412340000002",
+                "status": "done",
+                "reply": "回答：你好",
+                "reasoning": "",
+                "next": "1.0.5",
+            }
+        ),
+    )
     def stop(turn_id: str) -> Response:
         answer = engine.stop(current_user(database), parse_id(turn_id))
         state = answer.state

@@ -3,29 +3,85 @@
 from typing import Annotated, Any
 
 from flask import Blueprint, Response, request
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
 from core.answers import state_of
 from core.database import Database
 from core.engine import ChatEngine
 from core.errors import InvalidMessage
 from core.store import conversations
-from wechat.bodies import Body, iso, parse_id, parse_number, read_json, reply
+from wechat.bodies import NO_NUL, Body, iso, parse_id, parse_number, read_json, reply, whole_number
 from wechat.callers import current_user
-from wechat.chat import of_turn
+from wechat.chat import TurnTold, of_turn
 from wechat.events import public_id, usage
+from wechat.openapi import Example, Parameter, Told, told
 
 PAGE, MAX_PAGE = 20, 100
+LAST_SEQ = (1 << 31) - 1  # as far as the databases count
+
+
+class Entry(Told):
+    """A conversation in the list."""
+
+    conversation_id: str
+    title: str
+    updated_at: str
+    turns: Annotated[int, Field(description="有几轮问答")]
+
+
+class Page(Told):
+    conversations: list[Entry]
+    next: Annotated[str | None, Field(description="下一页用 before 带回来；没有更多时为 null")]
+
+
+class Turns(Told):
+    turns: list[TurnTold]
+    next: Annotated[str | None, Field(description="更早的一页用 before 带回来；没有更多时为 null")]
+
+
+_LIMIT = Parameter("limit", f"最多几条，默认 {PAGE}，上限 {MAX_PAGE}", {"type": "number", "minimum": 0})
+
+
+def _before_of(pattern: str) -> Parameter:
+    return Parameter("before", "上一页得到的 next", {"type": "string", "pattern": f"^({pattern})?$"})
+
+
+_TURN = {
+    "turn_id": "1871623412340000002",
+    "conversation_id": "1871623412340000001",
+    "question": "你好",
+    "rating": None,
+    "created_at": "2026-11-22T01:20:30.123Z",
+    "status": "done",
+    "reply": "回答：你好",
+    "reasoning": "",
+    "code": None,
+    "finish_reason": "stop",
+    "usage": {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12},
+}
+_ENTRY = {
+    "conversation_id": "1871623412340000001",
+    "title": "你好",
+    "updated_at": "2026-11-22T01:20:30.123Z",
+    "turns": 1,
+}
 
 
 class Rename(Body):
-    title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+    title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=NO_NUL)]
 
 
 def conversations_api(engine: ChatEngine, database: Database) -> Blueprint:
     api = Blueprint("conversations", __name__)
 
     @api.get("/api/conversations")
+    @told(
+        "对话列表，最近的在前",
+        group="历史",
+        answers={200: Page},
+        parameters=(_before_of(r"[0-9]{1,18}\.[0-9]{1,18}"), _LIMIT),
+        example=Example(answer={"conversations": [_ENTRY], "next": None}),
+    )
     def page() -> Response:
         user_id, limit = current_user(database), _limit()
         rows = database.read(conversations.page, user_id, limit, _before(2))
@@ -46,27 +102,42 @@ def conversations_api(engine: ChatEngine, database: Database) -> Blueprint:
         )
 
     @api.get("/api/conversations/<conversation_id>")
+    @told(
+        "一个对话里的问答，最近的一页",
+        group="历史",
+        answers={200: Turns},
+        parameters=(_before_of("[0-9]{1,9}"), _LIMIT),
+        example=Example(answer={"turns": [_TURN], "next": None}),
+    )
     def turns(conversation_id: str) -> Response:
-        user_id, limit, before = current_user(database), _limit(), _before(1)
-        rows = database.read(
-            conversations.turns, user_id, parse_id(conversation_id), limit, before[0] if before else None
-        )
+        user_id, limit, mark = current_user(database), _limit(), _before(1)
+        before = min(mark[0], LAST_SEQ) if mark else None
+        rows = database.read(conversations.turns, user_id, parse_id(conversation_id), limit, before)
         return reply(
             {"turns": [_turn(row) for row in rows], "next": str(rows[0].seq) if len(rows) == limit else None}
         )
 
     @api.put("/api/conversations/<conversation_id>")
+    @told(
+        "给对话改名",
+        group="历史",
+        body=Rename,
+        answers={204: None},
+        example=Example(body={"title": "旅行计划"}, answer=None, status=204),
+    )
     def rename(conversation_id: str) -> Response:
         user_id, title = current_user(database), read_json(Rename).title
         database.write(conversations.rename, user_id, parse_id(conversation_id), title, order=user_id)
         return Response(status=204)
 
     @api.delete("/api/conversations/<conversation_id>")
+    @told("删除一个对话", group="历史", answers={204: None})
     def remove(conversation_id: str) -> Response:
         engine.forget(current_user(database), parse_id(conversation_id))
         return Response(status=204)
 
     @api.delete("/api/conversations")
+    @told("删除全部对话", group="历史", answers={204: None})
     def remove_all() -> Response:
         engine.forget(current_user(database))
         return Response(status=204)
@@ -95,7 +166,7 @@ def _before(parts: int) -> tuple[int, ...] | None:
     written = request.args.get("before")
     if not written:
         return None
-    numbers = written.split(".")
-    if len(numbers) != parts or not all(one.isascii() and one.isdigit() and len(one) < 20 for one in numbers):
+    numbers = [number for part in written.split(".") if (number := whole_number(part)) is not None]
+    if len(numbers) != parts or written.count(".") != parts - 1:
         raise InvalidMessage("not a page mark of ours")
-    return tuple(map(int, numbers))
+    return tuple(numbers)

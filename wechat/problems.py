@@ -1,12 +1,15 @@
 """Every error of the HTTP API in one shape: application/problem+json (RFC 9457)."""
 
 import logging
+from collections.abc import Callable
 from http import HTTPStatus
 
 import orjson
-from flask import Flask, Response, g
+from flask import Flask, Response, current_app, g
+from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException
 
+from core.database import away
 from core.errors import (
     Busy,
     ChatError,
@@ -41,6 +44,7 @@ STATUS: dict[type[ChatError], int] = {
     ModelUnavailable: 503,
     ChatError: 500,
 }
+_COUNTED = "counted_problems"
 RETRY_SECONDS = 5  # after a 503, where we know nothing better
 
 _HTTP = {
@@ -49,16 +53,31 @@ _HTTP = {
     405: ("method_not_allowed", "这个地址不支持这种请求方法。"),
     408: ("invalid_message", "请求发得太慢，没有收完。"),
     413: ("too_large", "内容太大了，请缩短后再发。"),
-    415: ("unsupported_media", "请用 application/json 发送。"),
+    415: ("unsupported_media", "不支持这种内容类型，请按接口文档发送。"),
     429: ("quota_exceeded", "有点快，请稍后再试。"),
 }
 
 
-def register(app: Flask) -> None:
-    """Make the app answer every error as a problem. A bug is logged with its traceback."""
+def register(app: Flask, counted: Callable[[str], None]) -> None:
+    """Make the app answer every error as a problem. A bug is logged with its traceback.
+
+    `counted` is told the code of each.
+    """
+    app.extensions[_COUNTED] = counted
     app.register_error_handler(ChatError, of_error)
     app.register_error_handler(HTTPException, _of_http)
+    app.register_error_handler(DBAPIError, _of_database)
     app.register_error_handler(Exception, _of_bug)
+
+
+def codes_by_status() -> dict[int, list[str]]:
+    """Every `code` a client may meet, by the status it comes with."""
+    known: dict[int, set[str]] = {}
+    for kind, status in STATUS.items():
+        known.setdefault(status, set()).add(kind.code)
+    for status, (code, _) in _HTTP.items():
+        known.setdefault(status, set()).add(code)
+    return {status: sorted(codes) for status, codes in known.items()}
 
 
 def of_error(error: ChatError) -> Response:
@@ -82,12 +101,22 @@ def _of_http(error: HTTPException) -> Response:
     return response
 
 
+def _of_database(error: DBAPIError) -> Response:
+    """A database that is away for a while is nobody's bug; a statement it refuses is ours."""
+    if not away(error):
+        return _of_bug(error)
+    log.error("the database does not answer: %s", error.orig)
+    return of_error(Busy("the database is away"))
+
+
 def _of_bug(error: Exception) -> Response:
     log.error("a bug of ours", exc_info=error)
     return _problem(500, "internal", INTERNAL)
 
 
 def _problem(status: int, code: str, detail: str) -> Response:
+    if counted := current_app.extensions.get(_COUNTED):
+        counted(code)
     body = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
