@@ -152,12 +152,12 @@ def test_cloud_hosting_names_its_mysql_in_variables_of_its_own(tmp_path: Path) -
 
 
 def test_an_answer_outlives_a_restart_of_its_database(
-    kind: str, tmp_path: Path, start_api: Callable[..., Api], cogito: FakeCogito
+    tmp_path: Path, start_api: Callable[..., Api], cogito: FakeCogito
 ) -> None:
     """Asked before, written while the database is away, stored after."""
-    with fresh_database(kind, tmp_path) as url:
+    with fresh_database("postgresql", tmp_path) as url:
         target = make_url(url)
-        with Relay(target.host or "127.0.0.1", target.port or PORTS[kind]) as relay:
+        with Relay(target.host or "127.0.0.1", target.port or PORTS["postgresql"]) as relay:
             api = start_api(database_url=through(url, relay))
             user = api.login()
             cogito.when("重启", pieces=["写到一半，", "写完了。"], hold_at=1)
