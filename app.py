@@ -9,6 +9,8 @@ python app.py doctor       check every setting against reality
 python app.py db upgrade   bring the database up to date
 python app.py db backup FILE   a copy of it, while everything runs
 python app.py staff add NAME   an account for the console
+python app.py menu pull|push   the official account's menu as a file
+python app.py replies import   take over the automatic replies of the official account
 """
 
 import sys
@@ -27,6 +29,7 @@ import secrets
 import socket
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +38,7 @@ import click
 from core import logs
 from core.settings import SIMULATOR_APPID, SIMULATOR_OFFICIAL_APPID, SIMULATOR_SECRET, Settings, SettingsError
 from core.supervisor import PARENT_VARIABLE, Child, Supervisor
+from wechat.commands import menu, replies
 from wechat.processes import die_with_parent, listen
 
 if TYPE_CHECKING:
@@ -62,6 +66,10 @@ def main(context: click.Context) -> None:
     logs.set_up(settings.log_level, settings.log_format, settings.secrets)
     if context.invoked_subcommand is None:
         context.invoke(serve)
+
+
+main.add_command(menu)
+main.add_command(replies)
 
 
 @main.command()
@@ -358,12 +366,21 @@ def doctor(settings: Settings) -> None:
     """逐项检查配置是否符合实际，并说明怎么改。"""
     from core.doctor import Finding, database, disk, examine, odds_and_ends, ports
     from core.doctor_model import model, speech
-    from wechat.diagnosis import wechat
+    from wechat.checks import official_account
+    from wechat.diagnosis import OFFICIAL, wechat
+
+    shown: list[Finding] = []
 
     def show(finding: Finding) -> None:
+        shown.append(finding)
         click.echo(str(finding))
 
-    healthy = examine(settings, (database, model, speech, wechat, ports, disk, odds_and_ends), show)
+    def closer_look(settings: Settings) -> Iterator[Finding]:
+        if not any(one.subject == OFFICIAL and one.state == "fault" for one in shown):
+            yield from official_account(settings)
+
+    checks = (database, model, speech, wechat, closer_look, ports, disk, odds_and_ends)
+    healthy = examine(settings, checks, show)
     click.echo("没有发现问题。" if healthy else "请按上面打 ✗ 的各行修改。")
     sys.exit(0 if healthy else 1)
 

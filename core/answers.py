@@ -121,10 +121,7 @@ class LiveAnswer:
     @property
     def error(self) -> ChatError | None:
         """What it failed with, as the error it was."""
-        code = self.state.code
-        if self.state.status not in ("failed", "blocked"):
-            return None
-        return error_of(code)(f"the answer ended in {code}")
+        return failure(self.state)
 
     def change(self, state: State) -> None:
         """Show a new state to everyone who waits."""
@@ -156,6 +153,13 @@ def state_of(turn: Any) -> State:
         prompt_tokens=turn.prompt_tokens,
         completion_tokens=turn.completion_tokens,
     )
+
+
+def failure(state: State) -> ChatError | None:
+    """What an answer in this state failed with, as the error it was."""
+    if state.status not in ("failed", "blocked"):
+        return None
+    return error_of(state.code)(f"the answer ended in {state.code}")
 
 
 class Answers:

@@ -6,37 +6,50 @@
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
+from sqlalchemy import Connection
 
+from core import logs
 from core.answers import LiveAnswer
 from core.database import Database
-from core.errors import EmptyQuestion, InvalidMessage, QuestionTooLong
+from core.errors import ContentBlocked, EmptyQuestion, InvalidMessage, NotRenewable, QuestionTooLong, UserBlocked
 from core.live import LiveContent
 from core.model import strip_control_tokens
 from core.moderation import Hit
+from core.screening import NoScreening, Screening
 from core.settings import Settings
-from core.store import conversations, turns
+from core.store import complaints, conversations, erasure, turns, users
 from core.store.turns import Options, Question
 from core.store.users import Quota
 from core.tables import new_id
 from core.writers import Writers
 
 MAX_MESSAGES = 100
+Accept = Callable[[Connection, Question, Quota, int | None], Any]
 STOP_SECONDS = 2.0  # how long a stop waits to be carried out, maybe by another process
 
 
 class ChatEngine:
     """What the entry points talk to."""
 
-    def __init__(self, database: Database, writers: Writers, live: LiveContent, settings: Settings) -> None:
+    def __init__(
+        self,
+        database: Database,
+        writers: Writers,
+        live: LiveContent,
+        settings: Settings,
+        screening: Screening | None = None,
+    ) -> None:
         self.database = database
         self.live = live
         self.quota = Quota(settings.user_per_minute, settings.user_per_day, settings.timezone)
         self._writers = writers
         self._settings = settings
+        self._screening = screening or NoScreening()
 
     def ask(
         self,
@@ -48,26 +61,61 @@ class ChatEngine:
         max_tokens: int | None = None,
         thinking: bool = False,
         request_key: str | None = None,
+        since_ms: int | None = None,
+        accept: Accept = turns.accept,
     ) -> LiveAnswer:
         """Ask in a conversation whose history we hold; without `conversation_id` a new one begins.
 
-        The same `request_key` again gives the same answer. Raises InvalidMessage, ContentBlocked, NotFound,
+        With `since_ms` the user's latest conversation on the channel goes on, unless it ended before that time.
+        The same `request_key` again gives the same answer. `accept` is what stores the question, in one
+        transaction, where an edge has more to store with it. Raises InvalidMessage, ContentBlocked, NotFound,
         Conflict, UserBlocked, Busy or QuotaExceeded, with nothing stored.
         """
         text, hits = self._checked(question)
+        options = self._options(max_tokens, thinking)
         return self._accept(
             Question(
                 id=new_id(),
                 user_id=user_id,
                 channel=channel,
                 text=text,
-                options=self._options(max_tokens, thinking),
+                options=options,
                 conversation_id=conversation_id or new_id(),
                 new_conversation=conversation_id is None,
+                continue_since=since_ms,
                 request_key=request_key,
                 request_hash=_digest(question, conversation_id, max_tokens, thinking) if request_key else None,
                 hits=hits,
-            )
+            ),
+            accept,
+        )
+
+    def regenerate(
+        self, user_id: int, turn_id: int, *, request_key: str | None = None, accept: Accept = turns.accept
+    ) -> LiveAnswer:
+        """A new answer to the last question of a conversation; the old one stays in the log, out of the history.
+
+        It counts as a question does. Raises NotFound, NotRenewable (it is not the last one, or not finished), and
+        what `ask` raises.
+        """
+        old = self.database.read(turns.get_of_user, turn_id, user_id)
+        if old.conversation_id is None:
+            raise NotRenewable("the client holds the history")
+        text, hits = self._checked(old.question)
+        return self._accept(
+            Question(
+                id=new_id(),
+                user_id=user_id,
+                channel=old.channel,
+                text=text,
+                options=Options.loads(old.options),
+                conversation_id=old.conversation_id,
+                replaces=turn_id,
+                request_key=request_key,
+                request_hash=_digest("regenerate", turn_id) if request_key else None,
+                hits=hits,
+            ),
+            accept,
         )
 
     def complete(
@@ -99,6 +147,10 @@ class ChatEngine:
         """An answer of this user's, wherever it is written; raises NotFound."""
         return self._writers.answers.of(self.database.read(turns.get_of_user, turn_id, user_id))
 
+    def answer_of(self, turn: Any) -> LiveAnswer:
+        """The answer of a turn's row, wherever it is written."""
+        return self._writers.answers.of(turn)
+
     def stop(self, user_id: int, turn_id: int) -> LiveAnswer:
         """Stop an answer of this user's and the model with it; what was written so far stays. Raises NotFound."""
         answer = self.find(user_id, turn_id)
@@ -106,6 +158,22 @@ class ChatEngine:
             self._writers.stop(turn_id)
             answer.wait_until_final(STOP_SECONDS)
         return answer
+
+    def abandon(self, turn_id: int) -> None:
+        """Leave off writing an answer whose turn has ended without us (its user was erased)."""
+        self._writers.stop(turn_id)
+
+    def erase(self, user_id: int) -> None:
+        """Erase a user: what they wrote and who they are (`core/store/erasure.py`); nothing is written afterwards."""
+        for turn_id in self.database.read(conversations.open_turns, user_id):
+            self._writers.stop(turn_id)
+        give_up = time.monotonic() + STOP_SECONDS
+        while self.database.read(conversations.open_turns, user_id) and time.monotonic() < give_up:
+            time.sleep(0.05)
+        while self.database.write_aside(lambda connection: erasure.empty_some(connection, user_id)):
+            pass
+        for turn_id in self.database.write(erasure.erase, user_id, order=user_id):
+            self.abandon(turn_id)
 
     def forget(self, user_id: int, conversation_id: int | None = None) -> None:
         """Delete a conversation of this user's (or all), and stop what is being written in it. Raises NotFound."""
@@ -116,14 +184,36 @@ class ChatEngine:
         for turn_id in self.database.read(conversations.open_turns, user_id, conversation_id):
             self._writers.stop(turn_id)
 
-    def _accept(self, question: Question) -> LiveAnswer:
+    def _accept(self, question: Question, accept: Accept = turns.accept) -> LiveAnswer:
+        if self._screening.covers(question.channel):
+            return self._accept_screened(question, accept)
         with self._writers.slot() as writer:
-            turn = self.database.write(turns.accept, question, self.quota, writer, order=question.user_id)
-            return self._writers.accepted(turn)
+            turn = self.database.write(accept, question, self.quota, writer, order=question.user_id)
+        logs.bind(turn_id=str(turn.id))
+        return self._writers.accepted(turn)
+
+    def _accept_screened(self, question: Question, accept: Accept) -> LiveAnswer:
+        """The same, once the check of somebody else has passed; raises ContentBlocked as well."""
+        user = self.database.read(users.get, question.user_id)
+        if user.blocked is not None:
+            raise UserBlocked("blocked by staff")
+        users.check_quota(user, self.quota)  # before it costs a call of the check
+        told = [one["content"] for one in question.context or ()]
+        verdict = self._screening.judge(question.user_id, "\n".join([*told, question.text]))
+        if verdict == "risky":
+            raise ContentBlocked("screening")
+        with self._writers.slot() as writer:
+            turn = self.database.write(accept, question, self.quota, writer, order=question.user_id)
+        logs.bind(turn_id=str(turn.id))
+        answer = self._writers.accepted(turn)
+        if verdict == "review":
+            timezone = self._settings.timezone
+            self.database.write(complaints.ask_for_review, turn.id, "内容安全接口建议复核问题", timezone)
+        return answer
 
     def _checked(self, text: str, role: str = "user") -> tuple[str, list[dict[str, Any]]]:
         """The text as the model may see it, and what the word filter found; raises InvalidMessage, ContentBlocked."""
-        text = strip_control_tokens(text).strip()
+        text = strip_control_tokens(text.replace("\0", "")).strip()  # PostgreSQL cannot store a NUL
         if not text:
             if role == "assistant":
                 return "", []

@@ -192,7 +192,7 @@ class Settings(BaseSettings):
     @property
     def local(self) -> bool:
         """No WeChat credentials: stay on loopback and talk to the desk simulator instead of WeChat."""
-        return not (self.miniprogram_appid or self.wechat_appid)
+        return not (self.miniprogram_appid or self.wechat_appid or self.wechat_cloud)
 
     @property
     def bind_host(self) -> str:

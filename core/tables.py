@@ -38,6 +38,11 @@ def new_id() -> int:
     return (now_ms() - _EPOCH_MS) << 22 | secrets.randbits(22)
 
 
+def id_at(milliseconds: int) -> int:
+    """What every id made before this time is less than."""
+    return max(0, milliseconds - _EPOCH_MS) << 22
+
+
 class Base(DeclarativeBase):
     metadata = MetaData(
         naming_convention={
@@ -147,7 +152,7 @@ class TurnRow(Base):
     completion_tokens: Mapped[int | None]
     first_token_ms: Mapped[int | None]  # from the claim
     duration_ms: Mapped[int | None]  # from the claim
-    hits: Mapped[str | None] = mapped_column(Text)  # JSON: words moderation found in question and answer
+    hits: Mapped[str | None] = mapped_column(LongText)  # JSON: words moderation found in question and answer
     superseded: Mapped[bool] = mapped_column(Boolean, default=False)  # a regenerated answer took its place
     rating: Mapped[str | None] = mapped_column(String(8))
     rating_reason: Mapped[str | None] = mapped_column(Text)
@@ -157,21 +162,79 @@ class TurnRow(Base):
 
 
 class DeliveryRow(Base):
-    """One act of bringing (a part of) an answer to a follower of the official account."""
+    """A message of a follower of the official account, and how its answer reaches them."""
 
     __tablename__ = "deliveries"
-    __table_args__ = _with(Index(None, "appid", "openid", "id"))
+    __table_args__ = _with(
+        UniqueConstraint("appid", "key"),
+        Index(None, "appid", "openid", "id"),
+        Index(None, "state", "due"),
+    )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=False)
-    turn_id: Mapped[int] = mapped_column(Id, index=True)
     appid: Mapped[str] = mapped_column(String(64))
+    key: Mapped[str] = mapped_column(String(160))  # WeChat's name of the message
     openid: Mapped[str] = mapped_column(String(128))
-    number: Mapped[int]  # which of WeChat's deliveries of the message this answers, or which piece is pushed
-    kind: Mapped[str] = mapped_column(String(16))  # passive, silent, pushed
-    status: Mapped[str] = mapped_column(String(16))
-    first_char: Mapped[int]  # of the answer
-    last_char: Mapped[int]
-    error: Mapped[str | None] = mapped_column(Text)
+    turn_id: Mapped[int | None] = mapped_column(Id, index=True)
+    arrivals: Mapped[int] = mapped_column(default=1)  # how often WeChat has delivered it
+    reply: Mapped[str | None] = mapped_column(LongText)  # what each delivery is answered, once that is decided
+    state: Mapped[str] = mapped_column(String(16))  # new, rest, push, undeliverable, shown
+    shown: Mapped[int] = mapped_column(default=0)  # characters of the answer (Markdown) that were shown
+    shown_hash: Mapped[str | None] = mapped_column(String(64))  # of these characters
+    shown_at: Mapped[int | None] = mapped_column(BigInteger)
+    pushed: Mapped[int] = mapped_column(default=0)  # customer-service messages sent
+    pusher: Mapped[int | None] = mapped_column(Id)  # the process that is sending one
+    tries: Mapped[int] = mapped_column(default=0)  # of the piece to be pushed next
+    due: Mapped[int] = mapped_column(BigInteger, default=0)  # when it is to be tried
+    created_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class SilenceRow(Base):
+    """A delivery left unanswered on purpose: WeChat mutes a server that fails too often."""
+
+    __tablename__ = "silences"
+    __table_args__ = _with(Index(None, "appid", "at"))
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=False)
+    appid: Mapped[str] = mapped_column(String(64))
+    at: Mapped[int] = mapped_column(BigInteger)
+
+
+class FollowerRow(Base):
+    """What must not be done twice to a follower of the official account."""
+
+    __tablename__ = "followers"
+    __table_args__ = _with()
+
+    appid: Mapped[str] = mapped_column(String(64), primary_key=True)
+    openid: Mapped[str] = mapped_column(String(128), primary_key=True)
+    typing_at: Mapped[int] = mapped_column(BigInteger, default=0)  # when they were last shown that we type
+
+
+class AccountRow(Base):
+    """One of our accounts at WeChat: what its processes share."""
+
+    __tablename__ = "accounts"
+    __table_args__ = _with()
+
+    appid: Mapped[str] = mapped_column(String(64), primary_key=True)
+    access_token: Mapped[str] = mapped_column(Text, default="")
+    token_until: Mapped[int] = mapped_column(BigInteger, default=0)
+    fetching_until: Mapped[int] = mapped_column(BigInteger, default=0)  # somebody is fetching a token
+    no_push_until: Mapped[int] = mapped_column(BigInteger, default=0)  # WeChat said that we may not
+
+
+class MediaCheckRow(Base):
+    """A verdict on a picture or a voice, pushed by WeChat some minutes after it was asked for."""
+
+    __tablename__ = "media_checks"
+    __table_args__ = _with()
+
+    trace_id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    openid: Mapped[str] = mapped_column(String(128))
+    errcode: Mapped[int]
+    suggest: Mapped[str] = mapped_column(String(16))
+    label: Mapped[int]
     created_at: Mapped[int] = mapped_column(BigInteger)
 
 
@@ -187,6 +250,16 @@ class ProcessRow(Base):
     started: Mapped[str] = mapped_column(String(64))  # with the pid it names one process of that host for ever
     beat: Mapped[int] = mapped_column(BigInteger, default=0)
     state: Mapped[str] = mapped_column(String(10))  # running, draining
+
+
+class JobRow(Base):
+    """Something the processes do once between them; `mark` (a day, a time) only grows."""
+
+    __tablename__ = "jobs"
+    __table_args__ = _with()
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    mark: Mapped[int] = mapped_column(BigInteger)
 
 
 class PromptVersionRow(Base):
@@ -295,3 +368,53 @@ class OperationRow(Base):
     target: Mapped[str] = mapped_column(String(200))
     detail: Mapped[str] = mapped_column(LongText)
     created_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class ComplaintRow(Base):
+    """Something staff have to look at: a user's complaint, or an answer WeChat's check was not sure of.
+
+    It holds a copy of what it is about, which outlives the erasure of its user until it is closed.
+    """
+
+    __tablename__ = "complaints"
+    __table_args__ = _with(Index(None, "state", "id"))
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=False)
+    receipt: Mapped[str] = mapped_column(String(16), unique=True)  # the number the user was given
+    kind: Mapped[str] = mapped_column(String(10))  # report (of a user's), review (of msg_sec_check's)
+    state: Mapped[str] = mapped_column(String(10))  # open, done
+    channel: Mapped[str] = mapped_column(String(16))
+    user_id: Mapped[int | None] = mapped_column(Id, index=True)  # none: the user has been erased
+    turn_id: Mapped[int | None] = mapped_column(Id, index=True)  # none: about the service as a whole
+    reason: Mapped[str] = mapped_column(LongText)
+    question: Mapped[str] = mapped_column(LongText)
+    answer: Mapped[str] = mapped_column(LongText)
+    note: Mapped[str] = mapped_column(LongText)  # staff's
+    closed_by: Mapped[str | None] = mapped_column(String(64))
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    closed_at: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class ErasureRow(Base):
+    """What stays of a user who had everything erased, under the keyed hash of each of their identities."""
+
+    __tablename__ = "erasures"
+    __table_args__ = _with()
+
+    identity_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    blocked: Mapped[bool] = mapped_column(Boolean)
+    per_day: Mapped[int | None]
+    day: Mapped[int] = mapped_column(index=True)
+    day_count: Mapped[int]
+    minute: Mapped[int]
+    minute_count: Mapped[int]
+
+
+class KeyRow(Base):
+    """A secret of our own, made once."""
+
+    __tablename__ = "keys"
+    __table_args__ = _with()
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    value: Mapped[str] = mapped_column(String(128))

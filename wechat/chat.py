@@ -16,7 +16,7 @@ from core.settings import Settings
 from core.store.turns import Status
 from wechat.bodies import NO_NUL, Body, iso, parse_id, parse_number, read_json, reply
 from wechat.callers import address_user, current_user
-from wechat.events import finished, public_id, stream, usage
+from wechat.events import detail, finished, public_id, stream, usage
 from wechat.openapi import STREAM, Example, Parameter, Told, told
 
 CHANNEL = "miniprogram"
@@ -119,6 +119,7 @@ class TurnTold(Told):
     reply: str
     reasoning: str
     code: str | None
+    detail: str | None
     finish_reason: str | None
     usage: Usage | None
 
@@ -257,6 +258,7 @@ def chat_api(engine: ChatEngine, database: Database, settings: Settings) -> Blue
                 "next": "1.0.5",
                 "reset": False,
                 "code": None,
+                "detail": None,
                 "finish_reason": "stop",
                 "usage": _EXAMPLE_USAGE,
             }
@@ -275,6 +277,7 @@ def chat_api(engine: ChatEngine, database: Database, settings: Settings) -> Blue
                 "next": str(look.next),
                 "reset": look.reset,
                 "code": look.state.code,
+                "detail": detail(look.state),
                 "finish_reason": look.state.finish_reason,
                 "usage": usage(look.state),
             }

@@ -13,7 +13,7 @@ from core.store import conversations
 from wechat.bodies import NO_NUL, Body, iso, parse_id, parse_number, read_json, reply, whole_number
 from wechat.callers import current_user
 from wechat.chat import TurnTold, of_turn
-from wechat.events import public_id, usage
+from wechat.events import detail, public_id, usage
 from wechat.openapi import Example, Parameter, Told, told
 
 PAGE, MAX_PAGE = 20, 100
@@ -56,6 +56,7 @@ _TURN = {
     "reply": "回答：你好",
     "reasoning": "",
     "code": None,
+    "detail": None,
     "finish_reason": "stop",
     "usage": {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12},
 }
@@ -152,6 +153,7 @@ def _turn(row: Any) -> dict[str, Any]:
         "reply": state.text,
         "reasoning": state.reasoning,
         "code": state.code,
+        "detail": detail(state),
         "finish_reason": state.finish_reason,
         "usage": usage(state),
     }

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 from flask import Response
 
-from core.answers import Cursor, LiveAnswer, State
+from core.answers import Cursor, LiveAnswer, State, failure
 from wechat.wording import sentence
 
 SILENCE_SECONDS = 15  # then a comment shows everyone on the way that the line lives
@@ -45,16 +45,15 @@ def events(answer: LiveAnswer, cursor: Cursor) -> Iterator[bytes]:
             parts.append(_event("delta", look.next, {"text": look.text, "next": str(look.next)}))
         cursor = look.next
         if look.final:
-            parts.append(_end(answer, look.state, cursor))
+            parts.append(_end(look.state, cursor))
             yield b"".join(parts)
             return
         yield b"".join(parts)
 
 
-def _end(answer: LiveAnswer, state: State, cursor: Cursor) -> bytes:
-    error = answer.error
-    if error is not None:
-        return _event("error", cursor, {"code": state.code, "detail": sentence(error)})
+def _end(state: State, cursor: Cursor) -> bytes:
+    if (told := detail(state)) is not None:
+        return _event("error", cursor, {"code": state.code, "detail": told})
     return _event("done", cursor, finished(state))
 
 
@@ -66,6 +65,12 @@ def finished(state: State) -> dict[str, Any]:
         "usage": usage(state),
         "status": state.status,
     }
+
+
+def detail(state: State) -> str | None:
+    """The sentence for the user of an answer that failed or was blocked."""
+    error = failure(state)
+    return None if error is None else sentence(error)
 
 
 def usage(state: State) -> dict[str, int] | None:

@@ -57,6 +57,9 @@ class Me(Told):
     ai_label: Annotated[str, Field(description="AI 生成内容的标识，应显示在回答旁边")]
     welcome: str
     suggestions: list[str]
+    privacy_contact: str
+    filing_text: str
+    max_question_chars: int
     model: ModelTold
 
 
@@ -113,6 +116,9 @@ def login_api(
                 "ai_label": "内容由 AI 生成",
                 "welcome": "你好，我是 AI 助手，有什么可以帮你？",
                 "suggestions": ["你能做什么？", "你是谁？", "给我讲个故事"],
+                "privacy_contact": "",
+                "filing_text": "",
+                "max_question_chars": 2000,
                 "model": {"name": "cogito-v1-preview-llama-3b", "notice": None},
             }
         ),
@@ -134,6 +140,9 @@ def login_api(
                 "ai_label": settings.ai_label,
                 "welcome": options.get("welcome", ""),
                 "suggestions": options.get("suggestions", []),
+                "privacy_contact": settings.privacy_contact,
+                "filing_text": settings.filing_text,
+                "max_question_chars": settings.max_question_chars,
                 "model": {"name": facts.name, "notice": facts.notice},
             }
         )

@@ -1,57 +1,256 @@
-"""How answers reached followers of the official account, piece by piece."""
+"""Messages of followers, and how far the answer to each has reached them.
 
+A row per message, found by WeChat's name of it: however often and however concurrently a message is delivered, its
+reply is decided once, and the same text goes out again. `shown` moves by compare-and-set, so nothing of an answer is
+skipped or shown twice, whichever process shows it.
+"""
+
+import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
-from core.tables import DeliveryRow, new_id, now_ms
+from core.errors import ChatError
+from core.store import turns
+from core.store.turns import Question
+from core.store.upsert import insert_if_absent
+from core.store.users import Quota
+from core.tables import DeliveryRow, id_at, new_id, now_ms
+
+KEPT_MS = 24 * 3600 * 1000  # for so long the rest of an answer can be asked for
+LOST_MS = 20_000  # by then WeChat has given up delivering a message
+_ROW = DeliveryRow.__table__
+_BY_KEY = select(_ROW).where(DeliveryRow.appid == bindparam("of_app"), DeliveryRow.key == bindparam("of_key"))
+_AGAIN = (
+    update(DeliveryRow)
+    .where(DeliveryRow.appid == bindparam("of_app"), DeliveryRow.key == bindparam("of_key"))
+    .values(arrivals=DeliveryRow.arrivals + 1)
+)
+_INSERT = insert(DeliveryRow)
 
 
-def add(
-    connection: Connection,
-    *,
-    turn_id: int,
-    appid: str,
-    openid: str,
-    number: int,
-    kind: str,
-    status: str,
-    first_char: int = 0,
-    last_char: int = 0,
-) -> int:
-    """Write down an act of delivery before it happens; returns its id."""
-    delivery_id = new_id()
-    connection.execute(
-        insert(DeliveryRow).values(
-            id=delivery_id,
-            turn_id=turn_id,
-            appid=appid,
-            openid=openid,
-            number=number,
-            kind=kind,
-            status=status,
-            first_char=first_char,
-            last_char=last_char,
-            created_at=now_ms(),
-        )
+class AlreadyAnswered(ChatError):
+    """The message got its `reply` before, without a turn."""
+
+    def __init__(self, reply: str) -> None:
+        super().__init__("answered before")
+        self.reply = reply
+
+
+@dataclass
+class Arrival:
+    """A delivery of a message, as WeChat names it; `row` is what we know of the message once it is received."""
+
+    appid: str
+    openid: str
+    key: str
+    row: Any = field(default=None)
+    others: Sequence[Any] = ()  # messages of the same follower whose answers have not been shown to the end
+
+
+def receive(connection: Connection, arrival: Arrival) -> Any:
+    """Count a delivery; the message's row."""
+    found = _again(connection, arrival)
+    if found is None:
+        values = _values(arrival, turn_id=None)
+        if insert_if_absent(connection, DeliveryRow, **values):
+            found = turns.Fresh(values)
+        else:
+            found = _again(connection, arrival)
+    arrival.row = found
+    return found
+
+
+def accept(connection: Connection, asked: Question, quota: Quota, writer: int | None, *, arrival: Arrival) -> Any:
+    """Count a delivery of a question; at the first one, store the question with it. Returns the turn's row.
+
+    Raises as `turns.accept` does, and AlreadyAnswered.
+    """
+    # What was received a moment ago is counted already.
+    found = get(connection, arrival.row.id) if arrival.row is not None else _again(connection, arrival)
+    if found is not None and found.turn_id is not None:
+        arrival.row = found
+        if found.reply is None:
+            arrival.others = unfinished(connection, arrival.appid, arrival.openid)
+        return turns.get(connection, found.turn_id)
+    if found is not None and found.reply is not None:
+        raise AlreadyAnswered(found.reply)
+    # The lock on the user's row, taken in there, lets one delivery of a new message through at a time.
+    turn = turns.accept(connection, asked, quota, writer)
+    arrival.others = unfinished(connection, arrival.appid, arrival.openid)
+    if found is not None:
+        connection.execute(update(DeliveryRow).where(DeliveryRow.id == found.id).values(turn_id=turn.id))
+        arrival.row = get(connection, found.id)
+    elif turn.id != asked.id:  # a delivery beside this one has just been faster
+        arrival.row = _again(connection, arrival)
+    else:
+        values = _values(arrival, turn_id=turn.id)
+        connection.execute(_INSERT, values)
+        arrival.row = turns.Fresh(values)
+    return turn
+
+
+def _again(connection: Connection, arrival: Arrival) -> Any | None:
+    values = {"of_app": arrival.appid, "of_key": arrival.key}
+    row = connection.execute(_BY_KEY, values).first()
+    if row is None:
+        return None
+    connection.execute(_AGAIN, values)
+    return connection.execute(_BY_KEY, values).first()
+
+
+def _values(arrival: Arrival, turn_id: int | None) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "appid": arrival.appid,
+        "key": arrival.key,
+        "openid": arrival.openid,
+        "turn_id": turn_id,
+        "arrivals": 1,
+        "reply": None,
+        "state": "new",
+        "shown": 0,
+        "shown_hash": None,
+        "shown_at": None,
+        "pushed": 0,
+        "pusher": None,
+        "tries": 0,
+        "due": 0,
+        "created_at": now_ms(),
+    }
+
+
+def get(connection: Connection, delivery_id: int) -> Any | None:
+    return connection.execute(select(_ROW).where(DeliveryRow.id == delivery_id)).first()
+
+
+@dataclass(frozen=True, slots=True)
+class Showing:
+    """A reply shows a stretch of the answer to a message: from `before` to `end`, and then it is in `state`."""
+
+    row: Any  # of the message whose answer it is, as it was seen
+    end: int
+    digest: str | None
+    state: str
+
+
+def digest(text: str) -> str:
+    """Names the text that was shown, to see whether another attempt at the answer begins with it."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def decide(connection: Connection, delivery_id: int, reply: str, showing: Showing | None = None) -> str | None:
+    """Fix what every delivery of a message is answered.
+
+    Returns the reply that holds, which may have been decided before; None, with nothing written, where what is to be
+    shown has been shown by somebody else in the meantime.
+    """
+    own = DeliveryRow.id == delivery_id
+    if showing is not None and showing.row.id == delivery_id:
+        values = {f"new_{name}": value for name, value in _shown(showing).items()} | {"new_reply": reply}
+        values |= {"own": delivery_id, "seen": showing.row.shown, "seen_hash": showing.row.shown_hash or ""}
+        if connection.execute(_DECIDE, values).rowcount == 1:
+            return reply
+        return connection.execute(select(DeliveryRow.reply).where(own)).scalar()
+    before: str | None = connection.execute(select(DeliveryRow.reply).where(own).with_for_update()).scalar()
+    if before is not None:
+        return before
+    if showing is not None:
+        moved = update(DeliveryRow).where(*_unmoved(showing)).values(**_shown(showing))
+        if connection.execute(moved).rowcount != 1:
+            return None
+    state = {} if showing is None else {"state": "shown"}
+    connection.execute(update(DeliveryRow).where(own).values(reply=reply, **state))
+    return reply
+
+
+_DECIDE = (
+    update(DeliveryRow)
+    .where(
+        DeliveryRow.id == bindparam("own"),
+        DeliveryRow.reply.is_(None),
+        DeliveryRow.shown == bindparam("seen"),
+        func.coalesce(DeliveryRow.shown_hash, "") == bindparam("seen_hash"),
+        DeliveryRow.pusher.is_(None),
     )
-    return delivery_id
+    .values(
+        reply=bindparam("new_reply"),
+        shown=bindparam("new_shown"),
+        shown_hash=bindparam("new_shown_hash"),
+        state=bindparam("new_state"),
+        shown_at=bindparam("new_shown_at"),
+        due=bindparam("new_due"),
+    )
+)
 
 
-def settle(connection: Connection, delivery_id: int, before: str, status: str, error: str | None = None) -> bool:
-    """Change the status if it still is `before`; False if somebody else was faster."""
-    seen = (DeliveryRow.id == delivery_id, DeliveryRow.status == before)
-    return connection.execute(update(DeliveryRow).where(*seen).values(status=status, error=error)).rowcount == 1
+def take_back(connection: Connection, row: Any, reply: str, showing: Showing) -> bool:
+    """The reply came too late to be seen: what it showed has not been shown. False if more was shown since."""
+    unmoved = (DeliveryRow.id == row.id, DeliveryRow.reply == reply, DeliveryRow.shown == showing.end)
+    before = {"shown": showing.row.shown, "shown_hash": showing.row.shown_hash, "state": "rest"}
+    return connection.execute(update(DeliveryRow).where(*unmoved).values(reply=None, **before)).rowcount == 1
 
 
-def of_turn(connection: Connection, turn_id: int) -> Sequence[Any]:
-    """Oldest first."""
-    query = select(DeliveryRow.__table__).where(DeliveryRow.turn_id == turn_id)
-    return connection.execute(query.order_by(DeliveryRow.id)).all()
+def _unmoved(showing: Showing) -> tuple[Any, ...]:
+    row = showing.row
+    same = DeliveryRow.shown_hash.is_(None) if row.shown_hash is None else DeliveryRow.shown_hash == row.shown_hash
+    return DeliveryRow.id == row.id, DeliveryRow.shown == row.shown, same, DeliveryRow.pusher.is_(None)
 
 
-def latest(connection: Connection, appid: str, openid: str, limit: int) -> Sequence[Any]:
-    """What this follower got last, newest first."""
-    query = select(DeliveryRow.__table__).where(DeliveryRow.appid == appid, DeliveryRow.openid == openid)
-    return connection.execute(query.order_by(DeliveryRow.id.desc()).limit(limit)).all()
+def _shown(showing: Showing) -> dict[str, Any]:
+    now = now_ms()
+    # What is pushed must not overtake the reply it follows.
+    due = now + 1000 if showing.state == "push" and showing.end > showing.row.shown else 0
+    return {
+        "shown": showing.end,
+        "shown_hash": showing.digest,
+        "state": showing.state,
+        "shown_at": now,
+        "due": due,
+    }
+
+
+def set_state(connection: Connection, delivery_id: int, before: Sequence[str], state: str, **values: Any) -> bool:
+    """False if it was in none of the states `before`."""
+    changed = update(DeliveryRow).where(DeliveryRow.id == delivery_id, DeliveryRow.state.in_(before))
+    return connection.execute(changed.values(state=state, **values)).rowcount == 1
+
+
+def unfinished(connection: Connection, appid: str, openid: str) -> Sequence[Any]:
+    """Messages of a follower whose answers have not been shown to the end, oldest first."""
+    values = {"of_app": appid, "of_open": openid, "since": id_at(now_ms() - KEPT_MS)}
+    return connection.execute(_UNFINISHED, values).all()
+
+
+_UNFINISHED = (
+    select(_ROW)
+    .where(
+        DeliveryRow.appid == bindparam("of_app"),
+        DeliveryRow.openid == bindparam("of_open"),
+        DeliveryRow.id >= bindparam("since"),
+        DeliveryRow.turn_id.is_not(None),
+        DeliveryRow.state != "shown",
+    )
+    .order_by(DeliveryRow.id)
+)
+
+
+def latest_question(connection: Connection, appid: str, openid: str) -> int | None:
+    """The last message of a follower that was a question."""
+    query = select(DeliveryRow.id).where(
+        DeliveryRow.appid == appid, DeliveryRow.openid == openid, DeliveryRow.turn_id.is_not(None)
+    )
+    return connection.execute(query.order_by(DeliveryRow.id.desc()).limit(1)).scalar()
+
+
+def forget(connection: Connection, appid: str, openid: str) -> None:
+    """What is left of a follower's answers is not to be shown any more."""
+    theirs = (DeliveryRow.appid == appid, DeliveryRow.openid == openid, DeliveryRow.state != "shown")
+    connection.execute(update(DeliveryRow).where(*theirs).values(state="shown"))
+
+
+def drop(connection: Connection, turn_id: int) -> None:
+    """The rest of a turn's answer is not to be shown."""
+    connection.execute(update(DeliveryRow).where(DeliveryRow.turn_id == turn_id).values(state="shown"))

@@ -1,0 +1,163 @@
+"""Accounts that may push: what comes as a passive reply, what as customer-service messages, and when neither can."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from core.store import accounts, deliveries
+from tests.phones import LABEL, body, street
+from tests.server import wait_until
+from tests.test_delivery import sentences
+
+SEND, TYPING = "/cgi-bin/message/custom/send", "/cgi-bin/message/custom/typing"
+
+
+@pytest.fixture(scope="module")
+def _town(tmp_path_factory):
+    with street(tmp_path_factory.mktemp("pushing"), wechat_customer_service=1) as made:
+        made.phone().say("热身[say:可以开始了。]")  # a process is slower at its first answer
+        yield made
+
+
+@pytest.fixture
+def town(_town):
+    _town.at(0)
+    yield _town
+    _town.official.world.mend()
+    _town.account.may_push = True
+    _town.house.settle()
+
+
+def fault(town, path=SEND, **fault):
+    from wechat.simulator.world import Fault
+
+    town.official.world.inject(Fault(path, **fault))
+
+
+def texts(lines):
+    return [line.text for line in lines]
+
+
+def test_a_quick_answer_costs_no_message(town):
+    phone = town.phone()
+    town.cogito.will_say("很快就有的回答。")
+    assert body(phone.say("快").text) == "很快就有的回答。"
+    assert town.official.chats.of(phone.openid).sent == 0
+
+
+def test_a_slow_answer_is_pushed_and_typing_is_shown(town):
+    phone = town.phone()
+    message = phone.say("慢[slow:2.5][say:慢慢写好的回答。]")
+    assert message.verdict.kind == "nothing"
+    assert [attempt.outcome for attempt in message.attempts] == ["answered"]
+    assert town.official.chats.of(phone.openid).typing_until > time.time()
+    (line,) = phone.wait_for(bool)
+    assert (line.text, line.way, line.ai) == (f"慢慢写好的回答。\n\n{LABEL}", "pushed", True)
+    assert town.house.calls("慢[slow") == 1
+
+
+def test_a_long_answer_comes_in_five_messages_at_most_and_the_rest_by_going_on(town):
+    whole = sentences(240)
+    phone = town.phone()
+    town.cogito.when("特别长", pieces=[whole], slow=1.5)
+    phone.say("特别长")
+    lines = phone.wait_for(lambda lines: len(lines) >= 5, 20)
+    assert all(len(line.text.encode()) <= 2000 for line in lines)
+    assert "回复“继续”查看" in lines[4].text and "继续" not in "".join(texts(lines[:4]))
+    time.sleep(1)
+    assert len(phone.wait_for(bool)) == 5
+    pieces = [body(text) for text in texts(lines)]
+    while True:
+        piece = phone.say("继续").text
+        pieces.append(body(piece))
+        if piece.endswith("（完）"):
+            break
+    assert "".join(pieces) == whole
+
+
+def test_the_rest_of_a_long_passive_reply_is_pushed(town):
+    whole = sentences(60)
+    phone = town.phone()
+    town.cogito.when("一下就长", pieces=[whole])
+    first = phone.say("一下就长").text
+    lines = phone.wait_for(lambda lines: len(lines) == 2)
+    assert body(first) + body(lines[1].text) == whole
+    assert lines[1].text.endswith("（完）")
+
+
+@pytest.mark.parametrize("errcode", [45015, 45047, 45009])
+def test_what_may_not_be_sent_waits_for_the_follower(town, errcode):
+    phone = town.phone()
+    fault(town, errcode=errcode)
+    phone.say("等用户[slow:1.5][say:等你来了再说的话。]")
+    town.wait_answered()
+    wait_until(
+        lambda: town.house.database.read(deliveries.unfinished, town.account.appid, phone.openid)[0].state == "rest"
+    )
+    assert phone.news() == []
+    assert body(phone.say("继续").text) == "等你来了再说的话。"
+
+
+def test_a_busy_platform_is_asked_again(town):
+    phone = town.phone()
+    fault(town, errcode=-1, times=2)
+    phone.say("忙[slow:1.5][say:第三次才送到的话。]")
+    (line,) = phone.wait_for(bool, 15)
+    assert body(line.text) == "第三次才送到的话。"
+
+
+def test_too_long_a_message_is_split(town):
+    whole = sentences(20)
+    phone = town.phone()
+    town.cogito.when("要拆开", pieces=[whole], slow=1.5)
+    fault(town, errcode=45002)
+    phone.say("要拆开")
+    lines = phone.wait_for(lambda lines: len(lines) >= 2, 15)
+    wait_until(lambda: "".join(body(line.text) for line in phone.wait_for(bool)) == whole)
+    assert len(lines) >= 2
+
+
+def test_an_invalid_token_is_replaced_once(town):
+    phone = town.phone()
+    fault(town, errcode=40001)
+    phone.say("换令牌[slow:1.5][say:换了令牌送到的。]")
+    (line,) = phone.wait_for(bool, 15)
+    assert body(line.text) == "换了令牌送到的。"
+
+
+def test_an_undeliverable_answer_is_not_tried_again(town):
+    phone = town.phone()
+    fault(town, errcode=43019)
+    phone.say("拉黑了[slow:1.5][say:送不到的一句话。]")
+    town.wait_answered()
+    unfinished = lambda: town.house.database.read(deliveries.unfinished, town.account.appid, phone.openid)  # noqa: E731
+    wait_until(lambda: [row.state for row in unfinished()] == ["undeliverable"])
+    assert "undeliverable" in town.house.api.log + town.house.other.log
+
+
+def test_a_killed_pusher_loses_nothing(town):
+    phone = town.phone()
+    fault(town, delay=3)
+    phone.say("杀推送[slow:1.5][say:被杀也要送到的话。]")
+    rows = lambda: town.house.database.read(deliveries.unfinished, town.account.appid, phone.openid)  # noqa: E731
+    wait_until(lambda: rows() and rows()[0].pusher is not None)
+    for api in town.house.apis:
+        for worker in api.children():
+            os.kill(worker, signal.SIGKILL)
+    lines = phone.wait_for(bool, 30)
+    assert {body(line.text) for line in lines} == {"被杀也要送到的话。"} and len(lines) <= 2
+
+
+def test_an_account_that_may_not_after_all_is_treated_as_one(town):
+    """The last test of its street: for an hour nothing is pushed."""
+    town.account.may_push = False
+    phone = town.phone()
+    seen = phone.say("没权限[slow:2.5][say:没有权限也能看到。]").text
+    wait_until(lambda: not town.house.database.read(accounts.may_push, town.account.appid))
+    town.wait_answered()
+    if "没有权限" not in seen:
+        seen = phone.say("继续").text
+    assert body(seen) == "没有权限也能看到。"
+    assert "48001" in town.house.api.log + town.house.other.log

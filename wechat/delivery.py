@@ -1,0 +1,197 @@
+"""How an answer reaches a follower in passive replies: whole, or as far as it is, and then piece by piece by 继续.
+
+Nothing is remembered here. Which reply a message got, and how far an answer has been shown, are rows
+(`core/store/deliveries.py`), so any process can go on where another was killed.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from core.alerts import Alerts
+from core.answers import LiveAnswer
+from core.database import Database
+from core.engine import ChatEngine
+from core.errors import NotFound
+from core.settings import Settings
+from core.store import accounts, deliveries, turns
+from core.store.deliveries import Arrival, Showing
+from wechat import phrases
+from wechat.composing import Composer, has_rest
+from wechat.pieces import MIN_PIECE_CHARS
+from wechat.pulse import Pulse
+from wechat.waiting import UNKNOWN_SECONDS, Waiting
+
+LOOK_SECONDS = 1.0
+DELIVERY_SECONDS = 5.0  # how long WeChat waits before it delivers again
+
+
+class Delivery:
+    """Decides what a delivery is answered."""
+
+    def __init__(
+        self,
+        engine: ChatEngine,
+        database: Database,
+        settings: Settings,
+        waiting: Waiting,
+        composer: Composer,
+        alerts: Alerts,
+    ) -> None:
+        self._engine = engine
+        self._database = database
+        self._settings = settings
+        self._appid = settings.official_appid
+        self._waiting = waiting
+        self._alerts = alerts
+        self._allowed, self._look_at = True, 0.0
+        self.pulse = Pulse()
+        self._after_deadline = DELIVERY_SECONDS - settings.wechat_reply_seconds
+        self._composer = composer
+
+    def may_push(self) -> bool:
+        """Whether customer-service messages are allowed, as far as we have heard within the last second."""
+        if not self._settings.wechat_customer_service:
+            return False
+        now = time.monotonic()
+        if now >= self._look_at:
+            self._look_at = now + LOOK_SECONDS
+            self._allowed = self._database.read(accounts.may_push, self._appid)
+        return self._allowed
+
+    # The answer to what was just asked
+
+    def answer(self, arrival: Arrival, answer: LiveAnswer, by: float, last: bool) -> str | None:
+        """The reply to a delivery of a question, at the latest at `by` (monotonic); None: let WeChat come again."""
+        row = arrival.row
+        while not answer.final and (left := by - self.pulse.margin - time.monotonic()) > 0:
+            if answer.wait_until_final(min(left, 0.5)) or answer.interrupted:
+                break
+        pushes = not answer.final and self.may_push()
+        if not answer.final and not pushes and not last and self._worth_silence(row, answer):
+            return None
+        began = time.monotonic()
+        try:
+            return self._decide(arrival, answer, pushes, by)
+        finally:
+            self.pulse.decided(time.monotonic() - began)
+
+    def _worth_silence(self, row: Any, answer: LiveAnswer) -> bool:
+        """Whether the answer may be there when WeChat comes again, and we have not been silent too often."""
+        left = self._waiting.seconds_left(answer)
+        chances = self._settings.wechat_deliveries - row.arrivals
+        if chances <= 0 or (left is not None and left > chances * DELIVERY_SECONDS):
+            return False
+        return self._be_silent(row)
+
+    def _be_silent(self, row: Any) -> bool:
+        limit = self._settings.wechat_silent_per_5_min
+        silent = self._database.write(_be_silent, self._appid, row.id, limit)
+        if silent is False and limit:
+            self._alerts.tell(
+                "silence",
+                f"5 分钟内已有 {limit} 次推送没能及时回复，之后的提问先回复“正在写”。请看看模型是不是变慢了。",
+            )
+        return bool(silent)
+
+    def _decide(self, arrival: Arrival, answer: LiveAnswer, pushes: bool, by: float) -> str | None:
+        row = arrival.row
+        others = [one for one in arrival.others if one.id != row.id]
+        more = "push" if self.may_push() else "rest"
+        while True:
+            if pushes:
+                text, showing = phrases.SUCCESS, Showing(row, row.shown, row.shown_hash, "push")
+            else:
+                text, showing = self._composer.passive(row, answer, beside=others, heading=False, more=more)
+            reply = self._database.write(deliveries.decide, row.id, text, showing)
+            if reply is not None:
+                return None if self._too_late(row, reply, showing, by) else reply
+            # Somebody else has shown a part of it meanwhile.
+            row = self._database.read(deliveries.get, row.id)
+            if row is None:
+                return phrases.SUCCESS  # erased
+            if row.reply is not None:
+                return str(row.reply)
+            if row.state == "shown" or row.pusher is not None:
+                return self._database.write(deliveries.decide, row.id, phrases.SUCCESS) or phrases.SUCCESS
+
+    def not_heard(self, row: Any, last: bool) -> str | None:
+        """The reply to a voice message that is still being transcribed."""
+        if self.may_push():
+            text, state = phrases.SUCCESS, "push"
+        elif not last and self._be_silent(row):
+            return None
+        else:
+            text, state = phrases.nothing_yet(UNKNOWN_SECONDS), "rest"
+        reply = self._database.write(deliveries.decide, row.id, text)
+        self._database.write(deliveries.set_state, row.id, ("new",), state)
+        return reply
+
+    def _too_late(self, row: Any, reply: str, showing: Showing, by: float) -> bool:
+        """WeChat has closed the line already: nobody will see this, so it was not shown."""
+        if reply == phrases.SUCCESS or time.monotonic() < by + self._after_deadline:
+            return False
+        return self._database.write(deliveries.take_back, row, reply, showing)
+
+    # 继续
+
+    def go_on(self, own: Any, by: float) -> str | None:
+        """The reply to 继续: what came after; None where nothing is left to be shown."""
+        while True:
+            waiting = self._unfinished(own.openid, besides=own.id)
+            known = [(row, answer) for row in waiting if (answer := self._find(row)) is not None]
+            if not known:
+                return None
+            row, answer = self._next(known, by)
+            beside = [one for one, _ in known if one.id != row.id]
+            heading = self._database.read(deliveries.latest_question, self._appid, own.openid) != row.id
+            text, showing = self._composer.passive(row, answer, beside=beside, heading=heading, least=MIN_PIECE_CHARS)
+            reply = self._database.write(deliveries.decide, own.id, text, showing)
+            if reply is not None:
+                return reply
+            if time.monotonic() > by:
+                return phrases.too_early(0, self._waiting.told(answer))
+            time.sleep(0.1)
+
+    def _next(self, known: Sequence[tuple[Any, LiveAnswer]], by: float) -> tuple[Any, LiveAnswer]:
+        """Whose turn it is: the answer shown last, then the oldest; rather one that has something to show."""
+        shown = [pair for pair in known if pair[0].shown]
+        order = sorted(shown, key=lambda pair: -(pair[0].shown_at or 0))
+        order += [pair for pair in known if not pair[0].shown]
+        for pair in order:
+            if self._ready(*pair):
+                return pair
+        row, answer = order[0]
+        cursor = answer.look().next
+        while not self._ready(row, answer) and not answer.interrupted and (left := by - time.monotonic()) > 0:
+            cursor = answer.wait(cursor, left).next
+        return row, answer
+
+    def _ready(self, row: Any, answer: LiveAnswer) -> bool:
+        return answer.final or len(answer.state.text) - row.shown >= MIN_PIECE_CHARS
+
+    def _find(self, row: Any) -> LiveAnswer | None:
+        try:
+            turn = self._database.read(turns.get, row.turn_id)
+        except NotFound:
+            return None
+        return self._engine.answer_of(turn)
+
+    def mention(self, own: Any) -> str:
+        """Another answer has a rest: what to add to the reply to whatever message this is."""
+        waiting = self._unfinished(own.openid, besides=own.id)
+        return f"\n{phrases.MORE_BEFORE}" if has_rest(waiting) else ""
+
+    def _unfinished(self, openid: str, besides: int) -> Sequence[Any]:
+        rows = self._database.read(deliveries.unfinished, self._appid, openid)
+        return [row for row in rows if row.id != besides]
+
+
+def _be_silent(connection: Connection, appid: str, delivery_id: int, limit: int) -> bool | None:
+    """None: a delivery beside this one has answered already."""
+    current = deliveries.get(connection, delivery_id)
+    if current is None or current.reply is not None:
+        return None
+    return accounts.be_silent(connection, appid, limit)
