@@ -1,10 +1,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RUNNER := tests/miniprogram
+NPM := $(shell command -v npm 2>/dev/null)
 
-.PHONY: run setup dev test lint format bench
+.PHONY: run setup dev test lint format bench preview
 
-run: setup  ## set up, then run everything
+run: setup preview  ## set up, then run everything
 	@$(BIN)/python app.py
 
 setup: $(VENV)/.installed  ## what the server needs
@@ -12,12 +14,15 @@ setup: $(VENV)/.installed  ## what the server needs
 dev: $(VENV)/.installed-dev  ## and what its tests need
 
 test: dev  ## the whole test suite
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 4 --dist loadfile
 
 lint: dev
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+ifdef NPM
+lint: lint-miniprogram
+endif
 
 format: dev
 	@$(BIN)/ruff check --fix .
@@ -25,6 +30,27 @@ format: dev
 
 bench: dev  ## the side-by-side benchmarks
 	@$(BIN)/python -m bench
+
+# The mini-program as a web page, and its checks; only where npm is there.
+ifdef NPM
+preview: build/preview/index.html
+
+# Without it everything else still runs.
+build/preview/index.html: $(shell find miniprogram $(RUNNER)/runner -type f) $(RUNNER)/node_modules/.installed
+	@echo 正在构建小程序预览……
+	@npm run --silent --prefix $(RUNNER) build || echo 小程序预览没有构建成功，其余功能不受影响。
+
+$(RUNNER)/node_modules/.installed: $(RUNNER)/package-lock.json
+	@npm ci --silent --no-audit --no-fund --prefix $(RUNNER) && touch $@ || \
+		echo 安装小程序预览的依赖没有成功，其余功能不受影响。
+
+.PHONY: lint-miniprogram
+lint-miniprogram: $(RUNNER)/node_modules/.installed
+	@npm run --silent --prefix $(RUNNER) lint
+else
+preview:
+	@echo 没有安装 npm，跳过小程序预览。
+endif
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "需要 Python 3.11 或更新版本，当前为 " + sys.version.split()[0])'

@@ -268,6 +268,7 @@ def simulator(settings: Settings) -> None:
     from wechat.server import run
     from wechat.simulator.account import Account
     from wechat.simulator.app import create_simulator
+    from wechat.simulator.preview import preview
 
     host = "127.0.0.1" if settings.bind_host in ("0.0.0.0", "::") else settings.bind_host
     base = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
@@ -281,8 +282,14 @@ def simulator(settings: Settings) -> None:
         title=settings.brand_name,
     )
     accounts = {SIMULATOR_APPID: SIMULATOR_SECRET, SIMULATOR_OFFICIAL_APPID: SIMULATOR_SECRET}
+
+    def build() -> "Flask":
+        app = create_simulator(accounts, account)
+        app.register_blueprint(preview(Path(__file__).parent / "build" / "preview", base))
+        return app
+
     run(
-        lambda: create_simulator(accounts, account),
+        build,
         host="127.0.0.1",
         port=settings.simulator_port,
         workers=1,

@@ -81,7 +81,9 @@ class Process:
 class Api(Process):
     """An api process; `login()` gives a user of its own to talk through."""
 
-    def __init__(self, folder: Path, *, model_url: str, database_url: str, simulator: str, **settings: object) -> None:
+    def __init__(
+        self, folder: Path, *, model_url: str, database_url: str, simulator: str, **settings: object
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.simulator = simulator

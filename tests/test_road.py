@@ -1,7 +1,5 @@
 """One message, one road: a question goes in by HTTP and the model's answer comes out, whole and as a stream."""
 
-from collections.abc import Callable
-
 from tests.fakes import FakeCogito
 from tests.server import Api
 

@@ -25,6 +25,7 @@ from wechat.pulse import Pulse
 from wechat.waiting import UNKNOWN_SECONDS, Waiting
 
 LOOK_SECONDS = 1.0
+LAST = 1 << 63  # the account's row is locked after those of all followers, or two processes lock each other out
 DELIVERY_SECONDS = 5.0  # how long WeChat waits before it delivers again
 
 
@@ -88,7 +89,7 @@ class Delivery:
 
     def _be_silent(self, row: Any) -> bool:
         limit = self._settings.wechat_silent_per_5_min
-        silent = self._database.write(_be_silent, self._appid, row.id, limit)
+        silent = self._database.write(_be_silent, self._appid, row.id, limit, order=LAST)
         if silent is False and limit:
             self._alerts.tell(
                 "silence",
@@ -105,9 +106,9 @@ class Delivery:
                 text, showing = phrases.SUCCESS, Showing(row, row.shown, row.shown_hash, "push")
             else:
                 text, showing = self._composer.passive(row, answer, beside=others, heading=False, more=more)
-            reply = self._database.write(deliveries.decide, row.id, text, showing)
+            reply = self._database.write(deliveries.decide, row.id, text, showing, order=answer.turn.user_id or 0)
             if reply is not None:
-                return None if self._too_late(row, reply, showing, by) else reply
+                return None if self._too_late(row.id, reply, showing, by) else reply
             # Somebody else has shown a part of it meanwhile.
             row = self._database.read(deliveries.get, row.id)
             if row is None:
@@ -129,16 +130,16 @@ class Delivery:
         self._database.write(deliveries.set_state, row.id, ("new",), state)
         return reply
 
-    def _too_late(self, row: Any, reply: str, showing: Showing, by: float) -> bool:
+    def _too_late(self, own_id: int, reply: str, showing: Showing, by: float) -> bool:
         """WeChat has closed the line already: nobody will see this, so it was not shown."""
         if reply == phrases.SUCCESS or time.monotonic() < by + self._after_deadline:
             return False
-        return self._database.write(deliveries.take_back, row, reply, showing)
+        return self._database.write(deliveries.take_back, own_id, reply, showing)
 
     # 继续
 
     def go_on(self, own: Any, by: float) -> str | None:
-        """The reply to 继续: what came after; None where nothing is left to be shown."""
+        """The reply to 继续: what came after; None where nothing is left to be shown, LATE for no reply at all."""
         while True:
             waiting = self._unfinished(own.openid, besides=own.id)
             known = [(row, answer) for row in waiting if (answer := self._find(row)) is not None]
@@ -148,9 +149,9 @@ class Delivery:
             beside = [one for one, _ in known if one.id != row.id]
             heading = self._database.read(deliveries.latest_question, self._appid, own.openid) != row.id
             text, showing = self._composer.passive(row, answer, beside=beside, heading=heading, least=MIN_PIECE_CHARS)
-            reply = self._database.write(deliveries.decide, own.id, text, showing)
+            reply = self._database.write(deliveries.decide, own.id, text, showing, order=answer.turn.user_id or 0)
             if reply is not None:
-                return reply
+                return phrases.LATE if self._too_late(own.id, reply, showing, by) else reply
             if time.monotonic() > by:
                 return phrases.too_early(0, self._waiting.told(answer))
             time.sleep(0.1)

@@ -79,16 +79,16 @@ class Reception:
         if (reply := keyword_reply(self._engine.live.replies, text)) is not None:
             return self.say(visit, reply)
         if word in CONTINUE:
-            row = self._database.write(deliveries.receive, visit.arrival)
+            row = self._received(visit)
             if row.reply is not None:
                 return str(row.reply)
             if row.turn_id is None and (reply := self._delivery.go_on(row, visit.by)) is not None:
-                return reply
+                return None if reply == phrases.LATE else reply
         return self._question(visit, text)
 
     def _again(self, visit: Visit) -> str | None:
         """重答: another answer to the last question."""
-        row = self._database.write(deliveries.receive, visit.arrival)
+        row = self._received(visit)
         if row.reply is not None:
             return str(row.reply)
         turn_id = row.turn_id
@@ -130,6 +130,14 @@ class Reception:
             return self._engine.regenerate(user_id, again, request_key=key, accept=accept)
         since = now_ms() - int(self._settings.conversation_idle_hours * 3_600_000)
         return self._engine.ask(user_id, text, channel=CHANNEL, request_key=key, since_ms=since, accept=accept)
+
+    def _received(self, visit: Visit) -> Any:
+        """Count the delivery; the message's row."""
+        return self._database.write(deliveries.receive, visit.arrival, order=self._order(visit.arrival.openid))
+
+    def _order(self, openid: str) -> int:
+        """All rows of a follower are locked in the place of their user, or processes lock each other out."""
+        return self._database.read(users.of_identity, self._appid, openid) or 0
 
     def _user(self, openid: str) -> int:
         user_id = self._database.read(users.of_identity, self._appid, openid)
@@ -190,7 +198,7 @@ class Reception:
             return self._text(visit, recognised)
         if not self._listener.configured:
             return self.say(visit, phrases.VOICE_NOT_CONFIGURED)
-        row = self._database.write(deliveries.receive, visit.arrival)
+        row = self._received(visit)
         if row.reply is None and row.turn_id is None:
             row = self._listener.listen(row, visit.push, lambda text: self._heard(visit, text), visit.by)
         if row is None:
@@ -221,10 +229,10 @@ class Reception:
 
     def once(self, visit: Visit, act: Callable[[Any], str]) -> str:
         """Do it at the first delivery; the others get the same reply."""
-        row = self._database.write(deliveries.receive, visit.arrival)
+        row = self._received(visit)
         if row.reply is not None:
             return str(row.reply)
         text = act(row)
         if text not in (phrases.SUCCESS, phrases.TRANSFER):
             text += self._delivery.mention(row)
-        return self._database.write(deliveries.decide, row.id, text) or text
+        return self._database.write(deliveries.decide, row.id, text, order=self._order(row.openid)) or text

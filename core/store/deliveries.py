@@ -186,11 +186,18 @@ _DECIDE = (
 )
 
 
-def take_back(connection: Connection, row: Any, reply: str, showing: Showing) -> bool:
-    """The reply came too late to be seen: what it showed has not been shown. False if more was shown since."""
-    unmoved = (DeliveryRow.id == row.id, DeliveryRow.reply == reply, DeliveryRow.shown == showing.end)
+def take_back(connection: Connection, delivery_id: int, reply: str, showing: Showing) -> bool:
+    """The reply to a message came too late to be seen: what it showed has not been shown.
+
+    False if more was shown since.
+    """
+    own = (DeliveryRow.id == delivery_id, DeliveryRow.reply == reply)
+    unmoved = (DeliveryRow.id == showing.row.id, DeliveryRow.shown == showing.end)
     before = {"shown": showing.row.shown, "shown_hash": showing.row.shown_hash, "state": "rest"}
-    return connection.execute(update(DeliveryRow).where(*unmoved).values(reply=None, **before)).rowcount == 1
+    if connection.execute(update(DeliveryRow).where(*unmoved).values(**before)).rowcount != 1:
+        return False
+    connection.execute(update(DeliveryRow).where(*own).values(reply=None))
+    return True
 
 
 def _unmoved(showing: Showing) -> tuple[Any, ...]:

@@ -7,21 +7,35 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, render_template, request
 
+from wechat.simulator.account import Account
+from wechat.simulator.chat_desk import chat_desk
 from wechat.simulator.desk import desk
+from wechat.simulator.official import Official
 from wechat.simulator.platform_api import platform_api
 from wechat.simulator.world import World
 
 CODES_SHOWN = 20
+PAGE_POLICY = (
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'self'; "
+    "base-uri 'none'; form-action 'none'"
+)
 
 
-def create_simulator(accounts: Mapping[str, str]) -> Flask:
-    """A WeChat that knows these accounts, appid to AppSecret; the first one is the mini-program's."""
+def create_simulator(accounts: Mapping[str, str], account: Account | None = None) -> Flask:
+    """A WeChat that knows these accounts, appid to AppSecret; the first one is the mini-program's.
+
+    `account` is the official account among them, if there is one.
+    """
     if not accounts:
         raise ValueError("a WeChat without an account")
     app = Flask(__name__)
     world = World(accounts)
-    app.register_blueprint(platform_api(world))
+    official = Official(world, account) if account else None
+    app.extensions["official"] = official
+    app.register_blueprint(platform_api(world, official))
     app.register_blueprint(desk(world))
+    if official is not None:
+        app.register_blueprint(chat_desk(official))
 
     @app.before_request
     def only_from_this_machine() -> None:
@@ -33,6 +47,8 @@ def create_simulator(accounts: Mapping[str, str]) -> Flask:
 
     @app.after_request
     def allow_pages_of_this_machine(response: Response) -> Response:
+        response.headers.setdefault("Content-Security-Policy", PAGE_POLICY)
+        response.headers["X-Content-Type-Options"] = "nosniff"
         response.vary.add("Origin")
         if request.origin is not None and _is_loopback(request.origin):
             response.access_control_allow_origin = request.origin
@@ -51,7 +67,8 @@ def create_simulator(accounts: Mapping[str, str]) -> Flask:
             }
             for code in world.recent(CODES_SHOWN)
         ]
-        return render_template("desk.html", codes=codes, appids=list(accounts))
+        template = "chat.html" if official else "desk.html"
+        return render_template(template, codes=codes, appids=list(accounts), account=account)
 
     return app
 

@@ -52,7 +52,7 @@ def desk(world: World) -> Blueprint:
 
     @desk.post("/login")
     def login() -> dict[str, str]:
-        body = _read(Login)
+        body = read(Login)
         appid = body.appid or next(iter(world.accounts))
         if appid not in world.accounts:
             abort(400, "模拟器不认识这个 appid。")
@@ -61,11 +61,11 @@ def desk(world: World) -> Blueprint:
 
     @desk.post("/clock")
     def clock() -> dict[str, float]:
-        return {"now": world.advance(_read(Clock).advance)}
+        return {"now": world.advance(read(Clock).advance)}
 
     @desk.post("/faults")
     def inject() -> tuple[str, int]:
-        world.inject(Fault(**_read(FaultToCome).model_dump()))
+        world.inject(Fault(**read(FaultToCome).model_dump()))
         return "", 204
 
     @desk.delete("/faults")
@@ -76,7 +76,7 @@ def desk(world: World) -> Blueprint:
     return desk
 
 
-def _read(kind: type[B]) -> B:
+def read(kind: type[B]) -> B:
     try:
         return kind.model_validate_json(request.get_data() or b"{}")
     except ValidationError as error:

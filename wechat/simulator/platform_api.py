@@ -1,19 +1,30 @@
 """The side of api.weixin.qq.com: always HTTP 200, always text/plain, and an errcode where something is wrong."""
 
+import errno
 import secrets
 import time
 from typing import Any
 
-import orjson
 from flask import Blueprint, Response, request
 
-from wechat.simulator.world import ERRMSG, Refused, World
+from wechat.simulator.answers import answer
+from wechat.simulator.errors import ERRMSG, Refused
+from wechat.simulator.messaging_api import messaging_api
+from wechat.simulator.official import Official
+from wechat.simulator.world import World
 
 BAD_GATEWAY_PAGE = "<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
 
 
-def platform_api(world: World) -> Blueprint:
+def platform_api(world: World, official: Official | None = None) -> Blueprint:
     api = Blueprint("platform_api", __name__)
+
+    @api.before_request
+    def check_address() -> None:
+        """The IP whitelist guards tokens; what already has one is not asked again."""
+        allowed = official.account.allowed_ips if official else None
+        if allowed is not None and "token" in request.path and request.remote_addr not in allowed:
+            raise Refused(40164)
 
     @api.before_request
     def meet_fault() -> Response | None:
@@ -21,6 +32,8 @@ def platform_api(world: World) -> Blueprint:
         if fault is None:
             return None
         time.sleep(fault.delay)
+        if fault.drop:
+            raise ConnectionResetError(errno.ECONNRESET, "dropped on purpose")
         if fault.errcode is not None:
             raise Refused(fault.errcode)
         if fault.html or fault.http_status is not None:
@@ -29,19 +42,19 @@ def platform_api(world: World) -> Blueprint:
 
     @api.errorhandler(Refused)
     def refuse(refused: Refused) -> Response:
-        errmsg = ERRMSG.get(refused.errcode, "error")
+        errmsg = ERRMSG.get(refused.errcode, "error").replace("{ip}", request.remote_addr or "")
         comma = "," if request.path.startswith("/sns/") else ""
-        return _answer({"errcode": refused.errcode, "errmsg": f"{errmsg}{comma} rid: {_rid()}"})
+        return answer({"errcode": refused.errcode, "errmsg": f"{errmsg}{comma} rid: {_rid()}"})
 
     @api.get("/sns/jscode2session")
     def jscode2session() -> Response:
         _expect_grant(request.args, "authorization_code")
-        return _answer(world.trade(*(request.args.get(name, "") for name in ("appid", "secret", "js_code"))))
+        return answer(world.trade(*(request.args.get(name, "") for name in ("appid", "secret", "js_code"))))
 
     @api.get("/cgi-bin/token")
     def token() -> Response:
         _expect_grant(request.args, "client_credential")
-        return _answer(world.token(request.args.get("appid", ""), request.args.get("secret", "")))
+        return answer(world.token(request.args.get("appid", ""), request.args.get("secret", "")))
 
     @api.route("/cgi-bin/stable_token", methods=["GET", "POST"])
     def stable_token() -> Response:
@@ -52,24 +65,22 @@ def platform_api(world: World) -> Blueprint:
             raise Refused(47001)
         _expect_grant(body, "client_credential")
         appid, secret = str(body.get("appid", "")), str(body.get("secret", ""))
-        return _answer(world.stable_token(appid, secret, force=body.get("force_refresh") is True))
+        return answer(world.stable_token(appid, secret, force=body.get("force_refresh") is True))
 
     @api.get("/cgi-bin/getcallbackip")
     def getcallbackip() -> Response:
         """The simplest call that needs an access token."""
         world.account_of(request.args.get("access_token", ""))
-        return _answer({"ip_list": ["127.0.0.1"]})
+        return answer({"ip_list": ["127.0.0.1"]})
 
+    if official is not None:
+        api.register_blueprint(messaging_api(world, official))
     return api
 
 
 def _expect_grant(values: Any, grant_type: str) -> None:
     if values.get("grant_type") != grant_type:
         raise Refused(40002)
-
-
-def _answer(body: dict[str, Any]) -> Response:
-    return Response(orjson.dumps(body), content_type="text/plain")
 
 
 def _rid() -> str:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from threading import RLock
 
+from wechat.simulator.errors import Refused
+
 CODE_SECONDS = 300
 CODES_REMEMBERED = 1000
 TOKEN_SECONDS = 7200
@@ -16,34 +18,6 @@ OVERLAP_SECONDS = 300  # this long before its end a token is renewed, and this l
 DAY_SECONDS = 86400
 FORCED_PER_DAY = 20
 FORCED_EVERY_SECONDS = 30
-
-ERRMSG = {
-    -1: "system error",
-    40001: "invalid credential, access_token is invalid or not latest",
-    40002: "invalid grant_type",
-    40013: "invalid appid",
-    40029: "invalid code",
-    40125: "invalid appsecret",
-    40163: "code been used",
-    40226: "code blocked",
-    41001: "access_token missing",
-    41002: "appid missing",
-    41004: "appsecret missing",
-    41008: "missing code",
-    42001: "access_token expired",
-    43002: "require POST method",
-    45009: "reach max api daily quota limit",
-    45011: "api minute-quota reach limit, must slower, retry next minute",
-    47001: "data format error",
-}
-
-
-class Refused(Exception):
-    """WeChat's way to say no: HTTP 200 with an errcode."""
-
-    def __init__(self, errcode: int) -> None:
-        super().__init__(errcode)
-        self.errcode = errcode
 
 
 @dataclass(slots=True)
@@ -76,6 +50,7 @@ class Fault:
     errcode: int | None = None
     http_status: int | None = None
     html: bool = False
+    drop: bool = False  # the connection is closed without an answer
 
 
 class World:
@@ -88,6 +63,7 @@ class World:
         self._latest: dict[tuple[str, bool], Token] = {}  # by appid, and whether it is the stable one
         self._forced: dict[str, deque[float]] = {}
         self._faults: list[Fault] = []
+        self.logins: dict[tuple[str, str], float] = {}  # appid and openid, and when they last came
 
     # The clock
 
@@ -131,6 +107,7 @@ class World:
             if code.used:
                 raise Refused(40163)
             code.used = True
+            self.logins[appid, code.openid] = self.now()
         session_key = base64.b64encode(secrets.token_bytes(16)).decode()
         session = {"session_key": session_key, "openid": code.openid}
         return session | {"unionid": code.unionid} if code.unionid else session
