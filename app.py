@@ -452,6 +452,9 @@ def _announce(settings: Settings, health: str) -> None:
     lines = [f"接口    {base}（本机模式：只有这台电脑能访问）" if settings.local else f"接口    {base}"]
     if settings.local:
         lines.append(f"模拟器  http://127.0.0.1:{settings.simulator_port}（代替微信：和公众号聊天、小程序登录）")
+        if (Path(__file__).parent / "build" / "preview" / "index.html").exists():
+            lines.append(f"小程序  http://127.0.0.1:{settings.simulator_port}/miniprogram/（浏览器里的预览）")
+    lines.append(f"文档    {base}/docs")
     lines += [f"模型    {about}", "停止    Ctrl-C"]
     click.echo("\n".join([f"{settings.brand_name} 已启动", *(f"  {line}" for line in lines)]))
 

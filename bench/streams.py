@@ -23,7 +23,7 @@ import requests
 from tests.server import Api, free_port
 
 ROOT = Path(__file__).resolve().parent.parent
-RAMP_SECONDS = 5.0
+RAMP_SECONDS = 20.0  # until the last stream has begun; all of them then run together
 MARK = re.compile(rb"([AT])(\d{9,});")
 
 
@@ -133,7 +133,7 @@ def percentiles(values: list[float]) -> str:
     return f"p50 {at['p50']:.1f}  p99 {at['p99']:.1f}  max {ordered[-1]:.1f}"
 
 
-def main(count: int = 1000, rate: float = 20, seconds: float = 15) -> None:
+def main(count: int = 1000, rate: float = 20, seconds: float = 25) -> None:
     tokens = int(rate * seconds)
     port = free_port()
     upstream = subprocess.Popen(

@@ -89,6 +89,9 @@ class LiveAnswer:
             reset = bool(reasoning or text)
             reasoning = text = 0
         end = Cursor(state.attempt, len(state.reasoning), len(state.text))
+        if state.status not in FINAL:
+            # Another process showed this reader more than we know yet: they must not be sent back.
+            end = Cursor(state.attempt, max(reasoning, end.reasoning), max(text, end.text))
         return Look(state, reset, state.reasoning[reasoning:], state.text[text:], end, self.interrupted)
 
     def wait(self, cursor: Cursor, seconds: float) -> Look:

@@ -57,6 +57,7 @@ class Completion:
         self._body = body
         self._line = Line()
         self._parser = AnswerParser()
+        self._over_by: float | None = None  # until when a finished answer may still tell its usage
 
     @property
     def finish_reason(self) -> str | None:
@@ -132,10 +133,15 @@ class Completion:
 
     def _patience(self, quiet_since: float) -> float:
         """For how long the next byte may be waited for."""
+        now = time.monotonic()
         if self._parser.finished:
-            return END_SECONDS if self._parser.done else USAGE_SECONDS
-        by = min(quiet_since + self._deadlines.idle, self._end) if self._parser.pieces else self._first_token_by
-        left = by - time.monotonic()
+            self._over_by = self._over_by or min(now + USAGE_SECONDS, self._end)
+            by = min(self._over_by, now + END_SECONDS) if self._parser.done else self._over_by
+        elif self._parser.pieces:
+            by = min(quiet_since + self._deadlines.idle, self._end)
+        else:
+            by = self._first_token_by
+        left = by - now
         if left <= 0:
             raise TimeoutError
         return left

@@ -46,7 +46,7 @@ class Database:
         self.dialect = self.url.get_backend_name()
         self.in_memory = self.dialect == "sqlite" and not self.url.database
         if self.dialect == "sqlite" and self.url.database:
-            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.engine = self._engine()
         # A read needs no transaction: in PostgreSQL that saves two round trips of three.
         autocommit = {"isolation_level": "AUTOCOMMIT"} if self.dialect == "postgresql" else {}

@@ -209,7 +209,7 @@ def _describe(address: str, key: str, name: str, demo: bool) -> EmbeddedEngine:
 
 def _write(rendezvous: Path, engine: EmbeddedEngine) -> None:
     """Readable by us alone, and never seen half written."""
-    rendezvous.parent.mkdir(parents=True, exist_ok=True)
+    rendezvous.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle, temporary = tempfile.mkstemp(prefix=".", dir=rendezvous.parent)  # mode 0600
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         json.dump(asdict(engine), file, ensure_ascii=False)

@@ -159,6 +159,8 @@ class Settings(BaseSettings):
         """Read the environment and `.env`; raise `SettingsError` with a line per fault."""
         try:
             return cls(**overrides)
+        except UnicodeDecodeError:
+            raise SettingsError(".env 不是 UTF-8 编码，请用编辑器另存为 UTF-8") from None
         except ValidationError as exc:
             raise SettingsError("\n".join(_explain(error) for error in exc.errors())) from None
 
@@ -192,11 +194,12 @@ class Settings(BaseSettings):
     @property
     def local(self) -> bool:
         """No WeChat credentials: stay on loopback and talk to the desk simulator instead of WeChat."""
-        return not (self.miniprogram_appid or self.wechat_appid or self.wechat_cloud)
+        return not (self.miniprogram_appid or self.wechat_appid)
 
     @property
     def bind_host(self) -> str:
-        return self.host or ("127.0.0.1" if self.local else "0.0.0.0")
+        # Cloud hosting knows its users by headers, needs no credentials, and calls from outside the container.
+        return self.host or ("127.0.0.1" if self.local and not self.wechat_cloud else "0.0.0.0")
 
     @property
     def embedded(self) -> bool:

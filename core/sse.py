@@ -57,7 +57,7 @@ class ThinkSplitter:
     def _start(self, text: str) -> tuple[str, str]:
         start = text.lstrip()
         if any(tag != start and tag.startswith(start) for tag in (THINK, END_THINK)):
-            self._held = text
+            self._held = start  # without the space before it, of which there may be no end
             return "", ""
         self._held = ""
         if start.startswith(THINK):
@@ -67,7 +67,7 @@ class ThinkSplitter:
             self._place = "after"
             return "", self._answer(start[len(END_THINK) :])
         self._place = "answer"
-        return "", text
+        return "", start
 
     def _thinking(self, text: str) -> tuple[str, str]:
         reasoning, tag, answer = text.partition(END_THINK)
@@ -146,6 +146,8 @@ class AnswerParser:
             raise error_of_model(event["error"])
         if usage := event.get("usage"):
             self.usage = _usage(usage) or self.usage
+        if self.finish_reason is not None:
+            return  # whatever it still says, the answer is complete
         try:
             choice: Any = (event.get("choices") or ({},))[0]
             reason = choice.get("finish_reason")
@@ -153,7 +155,7 @@ class AnswerParser:
             message = choice.get(part) or {}
             thought = message.get("reasoning_content") or message.get("reasoning") or ""
             content = message.get("content") or ""
-        except (LookupError, AttributeError) as exc:
+        except (LookupError, AttributeError, TypeError) as exc:
             raise ModelError("the model sent JSON of another shape") from exc
         if not isinstance(thought, str) or not isinstance(content, str):
             raise ModelError("the model sent something that is not text")
@@ -211,5 +213,9 @@ def _usage(usage: Any) -> Usage | None:
 
 
 def _count(value: Any) -> int:
-    number = int(value) if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()) else 0
+    number = (
+        int(value)
+        if isinstance(value, int) or (isinstance(value, str) and len(value) < 12 and value.isdecimal())
+        else 0
+    )
     return min(max(number, 0), MOST)

@@ -103,6 +103,7 @@ class Supervisor:
         return True
 
     def _stop_children(self) -> None:
+        print(f"正在停止，写到一半的回答最多再等 {self._stop_seconds:g} 秒……", flush=True)
         give_up = time.monotonic() + self._stop_seconds
         for child in self._children:
             process = child.process

@@ -36,6 +36,7 @@ from core.store.writing import Outcome, Progress
 
 log = logging.getLogger(__name__)
 
+CHARACTERS_PER_TOKEN, SPARE_CHARACTERS = 16, 4096
 UNCLEAR = "我好像没太明白你的意思,能换个方式问问吗?"
 Why = Literal["stopped", "lost", "released"]
 OnEnd = Callable[[Any, Outcome], None]
@@ -51,7 +52,7 @@ class Workshop:
     live: LiveContent
     speed: WritingSpeed
     settings: Settings
-    crowded: Callable[[], bool]  # many answers are being written: gather deltas instead of passing on each
+    pause: Callable[[], float]  # seconds to gather deltas before publishing again; 0 while few answers are written
     left: Callable[["Writer"], None]  # called when a writer has ended, however it did
     screening: Screening
     on_end: OnEnd | None  # told of each answer stored: its turn's row as it was claimed, and how it ended
@@ -77,6 +78,7 @@ class Writer:
         if shop.screening.covers(turn.channel):
             self._gates = {guard: Gate(shop.screening, turn.user_id) for guard in (self._text, self._reasoning)}
         self._saved: State | None = None
+        self._cut_off = False
 
     def start(self) -> None:
         self.answer.local = True
@@ -114,12 +116,12 @@ class Writer:
         try:
             if self.turn.stop_requested:
                 return self._outcome("stopped")
-            for delta in self._deltas():
+            for delta in self._bounded(self._deltas()):
                 self._publish(self._guarded(self._reasoning, delta.reasoning), self._guarded(self._text, delta.text))
                 if self._first_token is None:
                     self._first_token = time.monotonic()
-                elif self._shop.crowded():
-                    time.sleep(self._shop.settings.stream_pace_ms / 1000)
+                elif pause := self._shop.pause():
+                    time.sleep(pause)
             self._publish(self._guarded(self._reasoning), self._guarded(self._text))
         except Cancelled:
             if self._why != "stopped":
@@ -156,6 +158,18 @@ class Writer:
                 if completion.usage:
                     self._shop.prompting.tokens.learn(request.estimate, completion.usage.prompt_tokens)
                 return
+
+    def _bounded(self, deltas: Iterator[Delta]) -> Iterator[Delta]:
+        """As much as `max_tokens` can be at the most, and then some: no model may fill the database."""
+        for delta in deltas:
+            assert self._request is not None
+            state, limit = self.answer.state, self._request.max_tokens * CHARACTERS_PER_TOKEN + SPARE_CHARACTERS
+            left = limit - len(state.text) - len(state.reasoning)
+            if len(delta.text) + len(delta.reasoning) > left:
+                self._cut_off = True
+                yield Delta(delta.text[: max(0, left - len(delta.reasoning))], delta.reasoning[:left])
+                return
+            yield delta
 
     def _guarded(self, guard: Guard, piece: str | None = None) -> str:
         """What the guard lets through of a piece, or (without one) of what it still holds."""
@@ -204,7 +218,7 @@ class Writer:
             reasoning=state.reasoning,
             # Readers saw something else than what stays: they must replace it.
             replaced=bool(state.text or state.reasoning) and (text != state.text or status == "blocked"),
-            finish_reason=completion.finish_reason if completion else None,
+            finish_reason="length" if self._cut_off else completion.finish_reason if completion else None,
             prompt_version=self._request.prompt_version if self._request else None,
             model=completion.model if completion else None,
             prompt_tokens=usage.prompt_tokens if usage else None,

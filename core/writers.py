@@ -37,7 +37,8 @@ log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.5
 EARLY_TICK_SECONDS = 0.02  # at the soonest, when the end of an answer makes room for the next
-CROWD = 50  # answers being written at once from which on deltas are gathered
+CROWD, THRONG = 50, 400  # answers being written at once from which on deltas are gathered, and gathered for longer
+SAVE_EVERY_TICK = 250  # answers that may be saved at each tick; with four times as many, at each fourth
 SAVE_BATCH = 100  # answers in one transaction
 QUEUE_LOOK = 1000  # waiting turns looked at in one tick
 ORPHAN_TICKS = 60
@@ -71,7 +72,7 @@ class Writers:
             live=live,
             speed=self.speed,
             settings=settings,
-            crowded=self._crowded,
+            pause=self._pause,
             left=self._left,
             screening=screening or NoScreening(),
             on_end=on_end,
@@ -195,8 +196,10 @@ class Writers:
     def _room(self) -> int:
         return self._source.facts().max_concurrent - len(self._running) - self._reserved
 
-    def _crowded(self) -> bool:
-        return len(self._running) > CROWD
+    def _pause(self) -> float:
+        """Seconds a writer gathers before it publishes again: longer the more there are, so that the hub keeps up."""
+        running = len(self._running)
+        return 0.0 if running <= CROWD else self._settings.stream_pace_ms / 1000 * max(1.0, running / THRONG)
 
     # The tick
 
@@ -246,6 +249,9 @@ class Writers:
         self._database.write(writing.requeue_orphans)
 
     def _save(self) -> None:
+        """Store what grew, for those who look from another process; less often where there is much to store."""
+        if self._ticks % max(1, len(self._running) // SAVE_EVERY_TICK):
+            return
         grown = [progress for writer in list(self._running.values()) if (progress := writer.progress())]
         for start in range(0, len(grown), SAVE_BATCH):
             self._save_batch(grown[start : start + SAVE_BATCH])

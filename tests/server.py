@@ -1,5 +1,6 @@
 """Real processes of ours under test: `python app.py …` in a folder of its own, on a free port of loopback."""
 
+import contextlib
 import json
 import os
 import signal
@@ -71,10 +72,8 @@ class Process:
     def kill(self) -> None:
         """End it and its workers with SIGKILL, as a power cut would."""
         for pid in [*self.children(), self.popen.pid]:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         self.popen.wait(10)
 
 

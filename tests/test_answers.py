@@ -97,8 +97,19 @@ def test_another_attempt_is_no_news_to_who_has_seen_nothing() -> None:
     assert (answer.look(seen).text, answer.look(seen).reset) == ("你好", False)
 
 
-def test_a_cursor_beyond_the_end_shows_nothing_and_comes_back_to_it() -> None:
-    look = writing(text="你好").look(Cursor(1, 7, 99))
+def test_a_reader_who_has_seen_more_than_we_know_is_not_sent_back() -> None:
+    """Another process shows what it writes at once; here it arrives with the next tick."""
+    answer = writing(text="你好")
+    ahead = answer.look(Cursor(1, 0, 4))
+    assert (ahead.text, ahead.next, ahead.news) == ("", Cursor(1, 0, 4), False)
+    answer.change(answer.state._replace(text="你好，世界"))
+    assert answer.look(ahead.next).text == "界"
+
+
+def test_a_cursor_beyond_the_end_of_what_is_final_comes_back_to_it() -> None:
+    answer = writing(text="你好")
+    answer.change(answer.state._replace(status="done"))
+    look = answer.look(Cursor(1, 7, 99))
     assert (look.text, look.reasoning, look.next) == ("", "", Cursor(1, 0, 2))
 
 

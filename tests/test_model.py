@@ -248,8 +248,8 @@ def test_surrogates_and_nul_never_leave_the_model(fake: FakeCogito, model: Cogit
         ("</think>\ncd", "", "cd"),
         ("cd <think>e</think>", "", "cd <think>e</think>"),
         ("<thinker>", "", "<thinker>"),
-        ("  <th", "", "  <th"),
-        ("  cd\n", "", "  cd\n"),
+        ("  <th", "", "<th"),
+        ("  cd\n", "", "cd\n"),
         ("", "", ""),
     ],
 )

@@ -51,6 +51,7 @@ def test_a_turn_tells_everything_about_itself(house: House) -> None:
         "reasoning": "",
         "reset": False,
         "code": None,
+        "detail": None,
         "finish_reason": "stop",
         "rating": None,
         "usage": answer["usage"],

@@ -63,6 +63,7 @@ def create_api(
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies)  # type: ignore[method-assign]
     CORS(
         app,
+        resources=["/api/*", "/chat", "/health", "/ready"],  # not /metrics: a page on this desk may not read it
         origins=list(settings.cors_origins),
         methods=["GET", "POST", "PUT", "DELETE"],
         allow_headers=["Authorization", "Content-Type", "Last-Event-ID", "X-Request-Id"],

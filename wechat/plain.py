@@ -16,25 +16,26 @@ _HEADING = re.compile(r"\s{0,3}#{1,6}\s+(.*?)\s*#*\s*$")
 _BULLET = re.compile(r"(\s*)[-*+]\s+(?:\[([ xX])\]\s+)?")
 _QUOTE = re.compile(r"\s{0,3}(?:>\s?)+")
 
-_ANCHOR = re.compile(r"<a\b[^<>]*?href\s*=\s*[\"']?([^\"'\s<>]*)[^<>]*>(.*?)</a\s*>", re.I | re.S)
+_ANCHOR = re.compile(r"<a\b[^<>]*?href\s*=\s*[\"']?([^\"'\s<>]*)[^<>]*>(.{0,1000}?)</a\s*>", re.I | re.S)
 _INLINE: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
     (re.compile(r"</?think>", re.I), ""),
     (re.compile(r"<br\s*/?>", re.I), "\n"),
     (re.compile(r"</?(?:b|strong|i|em|u|p|div|span|sub|sup|code|h[1-6]|ul|ol|li)>", re.I), ""),
     (re.compile(r"<(https?://[^\s<>]+)>"), r"\1"),
     (
-        re.compile(r"!\[([^\]\n]*)\]\(\s*([^()\s]*)[^()\n]*\)"),
+        re.compile(r"!\[([^\[\]\n]{0,300})\]\(\s*([^()\s]*)[^()\n]*\)"),
         lambda m: _link(f"图片：{m[1]}" if m[1] else "图片", m[2]),
     ),
-    (re.compile(r"\[([^\]\n]+)\]\(\s*([^()\s]*)[^()\n]*\)"), lambda m: _link(m[1], m[2])),
-    (re.compile(r"\*\*(?=\S)(.+?)(?<=\S)\*\*"), r"\1"),
-    (re.compile(r"(?<!\w)__(?=\S)(.+?)(?<=\S)__(?!\w)"), r"\1"),
+    (re.compile(r"\[([^\[\]\n]{1,300})\]\(\s*([^()\s]*)[^()\n]*\)"), lambda m: _link(m[1], m[2])),
+    (re.compile(r"\*\*(?=\S)(.{1,500}?)(?<=\S)\*\*"), r"\1"),
+    (re.compile(r"(?<!\w)__(?=\S)(.{1,500}?)(?<=\S)__(?!\w)"), r"\1"),
     (re.compile(r"(?<![*\w])\*(?=[^\s*])([^*\n]*?)(?<=[^\s*])\*(?![*\w])"), r"\1"),
     (re.compile(r"(?<![_\w])_(?=[^\s_])([^_\n]*?)(?<=[^\s_])_(?![_\w])"), r"\1"),
-    (re.compile(r"~~(?=\S)(.+?)(?<=\S)~~"), r"\1"),
+    (re.compile(r"~~(?=\S)(.{1,500}?)(?<=\S)~~"), r"\1"),
     (re.compile(r"\\([\\`*_{}\[\]()#+\-.!~|>])"), r"\1"),
 ]
-_CODE_SPAN = re.compile(r"(`+)(.+?)\1")
+# Lengths are bounded: a model that is asked for ten thousand brackets must not hold up everybody else.
+_CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`)(.{1,1000}?)(?<!`)\1(?!`)")
 # A bubble makes a link of <a, and XML knows neither control characters nor halves of characters.
 _OPENING_A = re.compile(r"<(?=/?a[\s>/])", re.I)
 _UNUSABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
