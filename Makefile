@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 RUNNER := tests/miniprogram
 NPM := $(shell command -v npm 2>/dev/null)
 
-.PHONY: run setup dev test lint format bench preview
+.PHONY: run setup dev test lint format bench preview packages
 
 run: setup preview  ## set up, then run everything
 	@$(BIN)/python app.py
@@ -13,7 +13,7 @@ setup: $(VENV)/.installed  ## what the server needs
 
 dev: $(VENV)/.installed-dev  ## and what its tests need
 
-test: dev  ## the whole test suite
+test: dev packages  ## the whole test suite
 	@$(BIN)/python -m pytest -n 4 --dist loadfile
 
 lint: dev
@@ -33,6 +33,7 @@ bench: dev  ## the side-by-side benchmarks
 
 # The mini-program as a web page, and its checks; only where npm is there.
 ifdef NPM
+packages: $(RUNNER)/node_modules/.installed
 preview: build/preview/index.html
 
 # Without it everything else still runs.
@@ -48,6 +49,8 @@ $(RUNNER)/node_modules/.installed: $(RUNNER)/package-lock.json
 lint-miniprogram: $(RUNNER)/node_modules/.installed
 	@npm run --silent --prefix $(RUNNER) lint
 else
+packages:
+	@echo 没有安装 npm，跳过小程序的测试。
 preview:
 	@echo 没有安装 npm，跳过小程序预览。
 endif

@@ -125,7 +125,7 @@ def test_a_page_of_any_origin_may_ask_first(house: House, method: str, path: str
     assert {"authorization", "content-type", "last-event-id", "x-request-id"} <= set(allowed)
 
 
-@pytest.mark.parametrize("path", ["/health", "/api/me", "/nowhere"])
+@pytest.mark.parametrize("path", ["/health", "/api/me", "/api/nowhere"])
 def test_a_page_may_read_answers_and_errors(house: House, path: str) -> None:
     response = requests.get(house.api.url + path, headers={"Origin": "https://page.example"}, timeout=10)
     assert open_to_page(response)
@@ -145,3 +145,10 @@ def test_where_origins_are_named_no_other_may_read(house: House) -> None:
     for origin in ("https://evil.example", "https://page.example.evil.example", "http://page.example", "null"):
         response = requests.get(f"{house.other.url}/health", headers={"Origin": origin}, timeout=10)
         assert "Access-Control-Allow-Origin" not in response.headers
+
+
+def test_no_page_may_read_the_metrics(house: House) -> None:
+    """A page that is open on the server's own desk would be let in as loopback."""
+    response = requests.get(f"{house.api.url}/metrics", headers={"Origin": "https://elsewhere.example"}, timeout=10)
+    assert response.status_code == 200
+    assert "Access-Control-Allow-Origin" not in response.headers
