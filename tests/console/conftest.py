@@ -1,0 +1,218 @@
+"""Fixtures of the console's tests: one console process and one browser for all of them; a page for each."""
+
+import json
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+from sqlalchemy import delete
+
+from core import migrate, passwords
+from core.database import Database
+from core.moderation import Word
+from core.store import content, processes, staff
+from core.tables import LoginFailureRow
+from tests.conftest import missing
+from tests.databases import KIND, fresh_database
+from tests.fakes import FakeCogito
+from tests.miniprogram.builds import chromium
+from tests.miniprogram.phone import FLAGS
+from tests.server import Console
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Locator, Page, Playwright
+
+PASSWORD = "correct-horse-battery"
+ROLES = {"王店长": "admin", "小李": "editor", "小陈": "viewer"}
+MASKED, REFUSED = "打码词", "拦截词"
+BUG = re.compile(r"a bug of ours|Traceback")
+
+
+class Office:
+    """A console with its database, its scripted model (`cogito`) and an account of each role."""
+
+    def __init__(self, console: Console, database: Database, cogito: FakeCogito) -> None:
+        self.console = console
+        self.url = console.url
+        self.database = database
+        self.cogito = cogito
+        self._read = 0
+
+    def session(self, name: str) -> str:
+        """The token of a new session of this account."""
+        return self.database.write(staff.open_session, self.database.read(staff.get, name).id, 3600)
+
+    def settle(self) -> None:
+        """No bug is in the log."""
+        news, self._read = self.console.log[self._read :], len(self.console.log)
+        assert not BUG.search(news), news
+
+    def overlook_bugs(self) -> None:
+        """What the log tells up to now is what a test meant to provoke."""
+        self._read = len(self.console.log)
+
+
+def cookies(office: Office, name: str) -> dict[str, str]:
+    """Of a browser in which this account has just logged in."""
+    return {"console_session": office.session(name)}
+
+
+def handlers(office: Office) -> dict[str, tuple[int, list[Any]]]:
+    """Every handler of the page by its name (`editor__Lane_ask`): its number, and what its inputs hold at first."""
+    config = requests.get(f"{office.url}/config", cookies=cookies(office, "王店长"), timeout=10).json()
+    values = {one["id"]: one["props"].get("value") for one in config["components"]}
+    return {one["api_name"]: (one["id"], [values[key] for key in one["inputs"]]) for one in config["dependencies"]}
+
+
+def queue_join(
+    office: Office, name: str, number: int, data: list[Any], *, event: Any = None, session: str = ""
+) -> dict[str, Any]:
+    """Run a handler by a request written by hand, as this account; what the queue tells at its end."""
+    given = {"cookies": cookies(office, name), "timeout": 30}
+    session = session or uuid.uuid4().hex[:10]
+    body = {"data": data, "fn_index": number, "session_hash": session, "event_data": event}
+    requests.post(f"{office.url}/gradio_api/queue/join", json=body, **given).raise_for_status()
+    events = f"{office.url}/gradio_api/queue/data?session_hash={session}"
+    with requests.get(events, stream=True, **given) as stream:
+        for line in stream.iter_lines():
+            told = json.loads(line[5:]) if line.startswith(b"data:") else {}
+            if told.get("msg") == "process_completed":
+                return told
+    raise AssertionError("the queue has told nothing")
+
+
+@pytest.fixture(scope="session")
+def _office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    folder: Path = tmp_path_factory.mktemp("office")
+    with fresh_database(KIND, folder) as url, FakeCogito() as cogito:
+        database = Database(url)
+        migrate.upgrade(database)
+        database.write(content.set_words, [Word(MASKED), Word(REFUSED, "block")])
+        for name, role in ROLES.items():
+            database.write(staff.add, name, passwords.hashed(PASSWORD), role)
+        written = database.url.render_as_string(hide_password=False)
+        console = Console(
+            folder, model_url=cogito.url, database_url=written, brand_name="青禾书店", model_api_key="sk-very-secret"
+        )
+        try:
+            yield Office(console.wait_ready(), database, cogito)
+            # It ends as it should: it takes leave of the other processes, and its exports go with it.
+            assert console.stop() == 0, console.log[-2000:]
+            assert database.read(processes.everyone) == []
+            assert not list(folder.glob("data/export-*"))
+        finally:
+            console.stop()
+            database.dispose()
+
+
+@pytest.fixture
+def office(_office: Office) -> Iterator[Office]:
+    yield _office
+    _office.database.write(lambda connection: connection.execute(delete(LoginFailureRow)))
+    _office.cogito.release()
+    _office.cogito.forget()
+    _office.settle()
+
+
+@pytest.fixture(scope="package")
+def playwright() -> "Iterator[Playwright]":
+    if chromium() is None:
+        missing("there is no Chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        yield playwright
+
+
+@pytest.fixture(scope="package")
+def browser(playwright: "Playwright") -> "Iterator[Browser]":
+    browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="package")
+def desks(
+    playwright: "Playwright", browser: "Browser", tmp_path_factory: pytest.TempPathFactory
+) -> "Iterator[Callable[..., BrowserContext]]":
+    """The browser of a member of staff. Those who come often have one with a profile of its own on disk, where
+    Chromium keeps Gradio's scripts compiled: half the work of opening the page."""
+    known: dict[Any, BrowserContext] = {}
+
+    def of(name: str, width: int, height: int, dark: bool) -> "BrowserContext":
+        which = (name, width, height, dark)
+        if which not in known:
+            looks: Any = {
+                "viewport": {"width": width, "height": height},
+                "color_scheme": "dark" if dark else "light",
+            }
+            if name in ROLES and not dark and width == 1440:
+                folder = tmp_path_factory.getbasetemp() / f"profile-{sorted(ROLES).index(name)}"
+                start = playwright.chromium.launch_persistent_context
+                known[which] = start(folder, executable_path=chromium(), args=FLAGS, **looks)
+            else:
+                known[which] = browser.new_context(**looks)
+        return known[which]
+
+    yield of
+    for context in known.values():
+        context.close()
+
+
+@pytest.fixture
+def enter(office: Office, desks: "Callable[..., BrowserContext]") -> "Iterator[Callable[..., Page]]":
+    """`enter("小李")` opens the console as this account; errors of the page's scripts fail the test."""
+    pages: list[Page] = []
+    faults: list[str] = []
+
+    def opened(name: str, width: int = 1440, height: int = 900, dark: bool = False) -> "Page":
+        context = desks(name, width, height, dark)
+        context.add_cookies([{"name": "console_session", "value": office.session(name), "url": office.url}])
+        page = context.new_page()
+        pages.append(page)
+        page.set_default_timeout(15_000)
+        page.on("pageerror", lambda fault: faults.append(str(fault)))
+        page.on("request", lambda asked: outside(asked.url))
+        page.goto(office.url)
+        page.wait_for_selector("#head")
+        return page
+
+    def outside(url: str) -> None:
+        if not url.startswith((office.url, "data:", "blob:")):
+            faults.append(f"something is fetched from outside: {url}")
+
+    yield opened
+    for page in pages:
+        page.close()
+    assert faults == []
+
+
+def panel(page: "Page") -> "Locator":
+    """What the tab that is open shows (of tabs in tabs, the inner one)."""
+    return page.locator("[role=tabpanel]:visible").last
+
+
+def go(page: "Page", *tabs: str) -> "Locator":
+    """Open a tab, and a tab in it; what it shows."""
+    for name in tabs:
+        page.get_by_role("tab", name=name, exact=True).click()
+    return panel(page)
+
+
+def told(page: "Page", text: str) -> None:
+    """Wait until a message of the console says this, and put it away."""
+    toast = page.locator(".toast-body", has_text=text).first
+    toast.wait_for()
+    title = toast.locator(".toast-title").inner_text()
+    assert not re.search("[A-Za-z]", title), title
+    page.evaluate("document.querySelectorAll('.toast-close').forEach((close) => close.click())")
+    page.wait_for_function("!document.querySelector('.toast-body')")
+
+
+def operations(office: Office, action: str) -> list[Any]:
+    """What the operation log has of this kind, the newest first."""
+    return [one for one in office.database.read(staff.operations, 200) if one.action == action]
