@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 RUNNER := tests/miniprogram
 NPM := $(shell command -v npm 2>/dev/null)
 
-.PHONY: run setup dev test lint format bench preview packages
+.PHONY: run setup dev test test-databases lint format bench preview packages
 
 run: setup preview  ## set up, then run everything
 	@$(BIN)/python app.py
@@ -14,7 +14,11 @@ setup: $(VENV)/.installed  ## what the server needs
 dev: $(VENV)/.installed-dev  ## and what its tests need
 
 test: dev packages  ## the whole test suite
-	@$(BIN)/python -m pytest -n 4 --dist loadfile
+	@$(BIN)/python -m pytest -n 3 --dist loadfile
+
+test-databases: dev  ## what uses a server's database, once more on PostgreSQL and on MySQL or MariaDB
+	@TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 3 --dist loadfile
+	@TEST_DATABASE=mysql $(BIN)/python -m pytest -n 3 --dist loadfile
 
 lint: dev
 	@$(BIN)/ruff check .
@@ -60,7 +64,7 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: requirements.txt | $(VENV)/bin/python
-	@echo 正在安装依赖……
+	@echo 正在安装依赖（第一次要几分钟）……
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 

@@ -2,6 +2,7 @@
 
 python app.py [serve]      all processes under one parent
 python app.py api          the HTTP API
+python app.py console      the console for staff
 python app.py model        the embedded model
 python app.py simulator    the desk simulator that stands for WeChat in local mode
 python app.py model download   the real model, from ModelScope or Hugging Face
@@ -27,7 +28,7 @@ import os
 import resource
 import secrets
 import socket
-import time
+import tempfile
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +37,7 @@ from typing import TYPE_CHECKING
 import click
 
 from core import logs
+from core.commands import db, migrated, model, staff
 from core.settings import SIMULATOR_APPID, SIMULATOR_OFFICIAL_APPID, SIMULATOR_SECRET, Settings, SettingsError
 from core.supervisor import PARENT_VARIABLE, Child, Supervisor
 from wechat.commands import menu, replies
@@ -44,10 +46,11 @@ from wechat.processes import die_with_parent, listen
 if TYPE_CHECKING:
     from flask import Flask
 
+    from admin.services import Services
     from core.database import Database
+    from core.model import CogitoModel
+    from core.model_source import ModelSource
     from core.writers import Writers
-
-DATABASE_SECONDS = 30  # for which a database that refuses connections is waited for at the start
 
 
 @click.group(invoke_without_command=True)
@@ -68,8 +71,8 @@ def main(context: click.Context) -> None:
         context.invoke(serve)
 
 
-main.add_command(menu)
-main.add_command(replies)
+for one in (model, db, staff, menu, replies):
+    main.add_command(one)
 
 
 @main.command()
@@ -80,21 +83,23 @@ def serve(settings: Settings) -> None:
     def command(name: str) -> list[str]:
         return [sys.executable, os.path.abspath(__file__), name]
 
-    host = "127.0.0.1" if settings.bind_host in ("0.0.0.0", "::") else settings.bind_host
-    health = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}/health"
-    listen(settings.bind_host, settings.port).close()  # now, while it can be said in one line
+    health = f"{_url(settings.bind_host, settings.port)}/health"
+    listener = listen(settings.bind_host, settings.port)  # now, while a fault can be said in one line
+    listen(settings.console_host, settings.console_port, "CONSOLE_PORT").close()
     if settings.local:
-        listen("127.0.0.1", settings.simulator_port).close()
+        listen("127.0.0.1", settings.simulator_port, "SIMULATOR_PORT").close()
         # Between the simulator and the API, for as long as they run.
         os.environ.setdefault("WECHAT_TOKEN", settings.wechat_token or secrets.token_hex(16))
         os.environ.setdefault("WECHAT_AES_KEY", settings.wechat_aes_key or secrets.token_hex(32)[:43])
-    children = [Child("接口", command("api"), ready=lambda: _answers(health))]
+    children = [Child("接口", command("api"), ready=lambda: _answers(health), listener=listener)]
     if settings.embedded:
         from core.embedded import explain_exit
 
         rendezvous = settings.data_dir / "model.json"
         rendezvous.unlink(missing_ok=True)  # of an engine that was killed
         children.append(Child("模型", command("model"), ready=rendezvous.exists, explain=explain_exit))
+    console_health = f"{_console(settings)}/health"
+    children.insert(0, Child("控制台", command("console"), ready=lambda: _answers(console_health)))
     if settings.local:
         port = settings.simulator_port
         children.append(Child("微信模拟器", command("simulator"), ready=lambda: _listens(port)))
@@ -108,9 +113,11 @@ def api(settings: Settings) -> None:
     from core import metrics
     from wechat.server import run
 
+    for doubt in settings.doubts:
+        click.echo(doubt, err=True)
     metrics.share()
     _allow_many_connections()
-    database = _migrated(settings)
+    database = migrated(settings)
     database.dispose()
     process = ApiProcess(settings, database)
     run(
@@ -164,7 +171,6 @@ def build_api(settings: Settings, database: "Database") -> "tuple[Flask, Writers
     from core.engine import ChatEngine
     from core.live import LiveContent
     from core.metrics import Metrics
-    from core.model import CogitoModel
     from core.model_source import ModelSource
     from core.speech import Speech
     from core.writers import Writers
@@ -173,14 +179,7 @@ def build_api(settings: Settings, database: "Database") -> "tuple[Flask, Writers
     from wechat.sec_check import MsgSecCheck
 
     source = ModelSource(settings)
-    model = CogitoModel(
-        source.endpoints,
-        first_token_seconds=settings.model_first_token_seconds,
-        idle_seconds=settings.model_idle_seconds,
-        total_seconds=settings.model_total_seconds,
-        tries=40 if settings.embedded else 4,  # our own engine is coming back: wait for its first token's time
-        pool_size=source.facts().max_concurrent,
-    )
+    model = _model(settings, source)
     live = LiveContent(database)
     metrics = Metrics(database, model.endpoints_state)
     platform = WeChatPlatform(
@@ -214,51 +213,72 @@ def build_api(settings: Settings, database: "Database") -> "tuple[Flask, Writers
     return app, writers
 
 
-@main.group(invoke_without_command=True)
-@click.pass_context
-def model(context: click.Context) -> None:
-    """只运行内置模型；model download 下载 Cogito。"""
-    if context.invoked_subcommand is not None:
-        return
-    from core.embedded import find_model, serve_engine
+def _model(settings: Settings, source: "ModelSource") -> "CogitoModel":
+    from core.model import CogitoModel
 
-    settings: Settings = context.obj
-    try:
-        path = find_model(settings.model_path, settings.data_dir)
-    except FileNotFoundError as fault:
-        click.echo(str(fault), err=True)
-        sys.exit(2)
-    code = serve_engine(
-        path,
-        settings.data_dir / "model.json",
-        context_tokens=settings.model_context_tokens,
-        slots=settings.model_max_concurrent or None,
-        watch_stdin=context.meta.get("child", False),
+    return CogitoModel(
+        source.endpoints,
+        first_token_seconds=settings.model_first_token_seconds,
+        idle_seconds=settings.model_idle_seconds,
+        total_seconds=settings.model_total_seconds,
+        tries=40 if settings.embedded else 4,  # our own engine is coming back: wait for its first token's time
+        pool_size=source.facts().max_concurrent,
     )
-    sys.exit(code)
 
 
-@model.command()
-@click.option("--repo", help="别的模型仓库，如 bartowski/…-GGUF。")
-@click.option("--file", help="仓库里的 GGUF 文件名。")
-@click.option("--sha256", help="文件应有的 SHA-256；不写就用模型站给出的。")
+@main.command()
 @click.pass_obj
-def download(settings: Settings, repo: str | None, file: str | None, sha256: str | None) -> None:
-    """下载 Cogito 模型（约 2.2 GB）：先 ModelScope，再 Hugging Face；断了再运行会接着下。"""
-    from core import download as hub
+def console(settings: Settings) -> None:
+    """只运行控制台。"""
+    with tempfile.TemporaryDirectory(prefix="console-") as folder:
+        # Before Gradio is imported: nothing is sent anywhere, and its files are nobody else's.
+        os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": folder}
+        _run_console(settings)
 
-    wanted = (repo or hub.REPOSITORY, file or hub.FILE)
-    sources = [hub.modelscope(settings.modelscope_endpoint, *wanted), hub.hugging_face(settings.hf_endpoint, *wanted)]
+
+def _run_console(settings: Settings) -> None:
+    from admin.server import create_console, run
+    from core import passwords
+    from core.indexing import Indexer
+    from core.store import staff
+
+    listener = listen(settings.console_host, settings.console_port, "CONSOLE_PORT")
+    database = migrated(settings)
+    password = passwords.random_password()
+    if database.write(staff.add_first, passwords.hashed(password)):
+        click.echo(f"控制台的第一个账号：admin，密码（只显示这一次）：{password}")
+    services = build_console(settings, database)
+    indexer = Indexer(database, settings)
+    services.writers.start()
+    indexer.start()
     try:
-        path = hub.download(sources, settings.data_dir / "models", sha256=sha256, bar=hub.Bar())
-    except hub.DownloadError as fault:
-        click.echo(str(fault), err=True)
-        sys.stderr.flush()
-        os._exit(1)  # a resolver that hangs would hold up the end
-    except KeyboardInterrupt:
-        click.echo("\n已停下。再运行一次会接着下载。", err=True)
-        os._exit(130)
-    click.echo(f"模型在 {path}，重启服务后生效。使用时请遵守它的许可（Llama 3.2 Community License）。")
+        run(create_console(services), listener)
+    finally:
+        indexer.stop()
+        services.writers.drain(min(5.0, settings.shutdown_seconds / 2))
+        services.exports.close()
+        database.dispose()
+
+
+def build_console(settings: Settings, database: "Database") -> "Services":
+    """What the console works with: the same engine, with writers for what staff ask, who have no quota."""
+    from admin.access import Access
+    from admin.export import Exports
+    from admin.services import CHANNEL, Services
+    from core.engine import ChatEngine
+    from core.live import LiveContent
+    from core.model_source import ModelSource
+    from core.writers import Writers
+
+    source = ModelSource(settings)
+    model = _model(settings, source)
+    live = LiveContent(database)
+    writers = Writers(database, model, source, live, settings, only_channel=CHANNEL)
+    unlimited = settings.model_copy(update={"user_per_minute": 0, "user_per_day": 0})
+    engine = ChatEngine(database, writers, live, unlimited)
+    exports = Exports(settings.data_dir, database)
+    writers.each_tick.append(exports.sweep)
+    return Services(settings, database, Access(database, settings), engine, writers, live, model, source, exports)
 
 
 @main.command()
@@ -270,8 +290,7 @@ def simulator(settings: Settings) -> None:
     from wechat.simulator.app import create_simulator
     from wechat.simulator.preview import preview
 
-    host = "127.0.0.1" if settings.bind_host in ("0.0.0.0", "::") else settings.bind_host
-    base = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+    base = _url(settings.bind_host, settings.port)
     account = Account(
         SIMULATOR_OFFICIAL_APPID,
         callback=f"{base}/wechat/callback" if settings.wechat_token else "",
@@ -292,79 +311,10 @@ def simulator(settings: Settings) -> None:
         build,
         host="127.0.0.1",
         port=settings.simulator_port,
+        port_variable="SIMULATOR_PORT",
         workers=1,
         graceful_seconds=1,
     )
-
-
-@main.group()
-def db() -> None:
-    """数据库。"""
-
-
-@db.command()
-@click.pass_obj
-def upgrade(settings: Settings) -> None:
-    """把数据库升级到最新结构。"""
-    from core import migrate
-    from core.database import Database
-
-    database = Database(settings.database)
-    before = migrate.current(database)
-    migrate.upgrade(database)
-    after = migrate.current(database)
-    click.echo(f"数据库已是最新（{after}）。" if before == after else f"数据库已升级到 {after}。")
-
-
-@db.command()
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@click.pass_obj
-def backup(settings: Settings, file: Path) -> None:
-    """把整个数据库备份到一个文件，不必停下服务。"""
-    from sqlalchemy import make_url
-
-    from core.backup import BackupError, backup
-
-    try:
-        backup(make_url(settings.database), file)
-    except BackupError as fault:
-        click.echo(str(fault), err=True)
-        sys.exit(1)
-    click.echo(f"已备份到 {file}（{file.stat().st_size / 1e6:.1f} MB）。里面有用户的对话，请妥善保管。")
-
-
-@main.group()
-def staff() -> None:
-    """管理台的账号。"""
-
-
-@staff.command()
-@click.argument("name")
-@click.option("--role", type=click.Choice(["viewer", "editor", "admin"]), default="viewer", show_default=True)
-@click.option("--ask", is_flag=True, help="自己输入密码；不写就生成一个，只显示这一次。")
-@click.pass_obj
-def add(settings: Settings, name: str, role: str, ask: bool) -> None:
-    """添加一个管理台账号。"""
-    from core import passwords
-    from core.errors import Conflict
-    from core.store import staff as accounts
-
-    if not (name.strip() == name and 1 <= len(name) <= 64 and name.isprintable()):
-        raise click.BadParameter("名字为 1 到 64 个字符，首尾没有空格。")
-    password = passwords.random_password()
-    if ask:
-        password = click.prompt("密码", hide_input=True, confirmation_prompt="再输一次")
-        if len(password) < passwords.MIN_CHARS:
-            raise click.BadParameter(f"密码至少要 {passwords.MIN_CHARS} 个字符。")
-    database = _migrated(settings)
-    try:
-        database.write(accounts.add, name, passwords.hashed(password), role)
-    except Conflict:
-        click.echo(f"已经有叫 {name} 的账号。", err=True)
-        sys.exit(1)
-    finally:
-        database.dispose()
-    click.echo(f"已添加账号 {name}（{role}）。" + ("" if ask else f"密码只显示这一次：\n{password}"))
 
 
 @main.command()
@@ -392,35 +342,22 @@ def doctor(settings: Settings) -> None:
     sys.exit(0 if healthy else 1)
 
 
-def _migrated(settings: Settings) -> "Database":
-    """The database, up to date. One that is just starting, as we are, is waited for."""
-    from sqlalchemy.exc import DBAPIError
-
-    from core import migrate
-    from core.database import Database
-    from core.doctor import why_not
-
-    database = Database(settings.database)
-    give_up = time.monotonic() + DATABASE_SECONDS
-    while True:
-        try:
-            migrate.upgrade(database)
-            return database
-        except DBAPIError as fault:
-            if fault.statement is not None:
-                raise
-            what, mend = why_not(database.engine, fault)
-            if time.monotonic() > give_up or "refused" not in str(fault.orig).lower():
-                sys.exit(f"数据库：{what} → {mend}")
-            click.echo("等待数据库启动……", err=True)
-
-
 def _allow_many_connections() -> None:
     """A stream takes three descriptors: the client's, the model's, and one to stop the model by."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 65_536 if hard == resource.RLIM_INFINITY else hard
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _url(host: str, port: int) -> str:
+    """Where something that listens there is reached from this machine."""
+    host = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _console(settings: Settings) -> str:
+    return _url(settings.console_host, settings.console_port)
 
 
 def _answers(url: str) -> bool:
@@ -454,6 +391,7 @@ def _announce(settings: Settings, health: str) -> None:
         lines.append(f"模拟器  http://127.0.0.1:{settings.simulator_port}（代替微信：和公众号聊天、小程序登录）")
         if (Path(__file__).parent / "build" / "preview" / "index.html").exists():
             lines.append(f"小程序  http://127.0.0.1:{settings.simulator_port}/miniprogram/（浏览器里的预览）")
+    lines.append(f"控制台  {_console(settings)}")
     lines.append(f"文档    {base}/docs")
     lines += [f"模型    {about}", "停止    Ctrl-C"]
     click.echo("\n".join([f"{settings.brand_name} 已启动", *(f"  {line}" for line in lines)]))

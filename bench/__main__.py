@@ -7,7 +7,11 @@ BENCHMARKS = (
     ("Word filter", ["bench.bench_filter"]),
     ("1,000 answers at once", ["bench.streams"]),
     ("The same cost with 1,000 and 100,000 turns", ["bench.history_cost", "1000", "100000"]),
+    ("The console's log and dashboards with 100,000 turns", ["bench.console_figures", "--turns", "100000"]),
     ("Official account: 200 followers, a model of 3 s", ["bench.bench_callback", "--model", "3"]),
+    ("Official account: pushes a second", ["bench.push_rate"]),
+    ("Console: the first token on the screen", ["bench.console_first_token"]),
+    ("Console: the log and the figures with 100,000 turns", ["bench.console_figures", "--turns", "100000"]),
 )
 
 

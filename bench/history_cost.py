@@ -176,7 +176,8 @@ def bulk(database: Database, table: Table, rows: Any) -> None:
 
     data = values()
     while chunk := list(islice(data, 20_000)):
-        columns = ", ".join(names)
+        quote = "`" if database.dialect == "mysql" else '"'
+        columns = ", ".join(f"{quote}{name}{quote}" for name in names)
         with database.transaction() as connection:
             if database.dialect == "postgresql":
                 with (

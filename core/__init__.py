@@ -11,3 +11,5 @@ Who may import whom, low to high; a module imports only what stands above it:
 The edges (`wechat/`, `admin/`) import core and never each other; only `app.py` imports everything.
 `tests/test_house_rules.py` holds this.
 """
+
+VERSION = "1.0"

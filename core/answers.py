@@ -9,7 +9,7 @@ import time
 import weakref
 from typing import Any, NamedTuple
 
-from core.errors import ChatError, InvalidMessage, error_of
+from core.errors import ChatError, InvalidField, error_of
 
 FINAL = ("done", "stopped", "failed", "blocked")
 
@@ -31,7 +31,7 @@ class Cursor(NamedTuple):
             return cls()
         parts = written.split(".")
         if len(parts) != 3 or not all(part.isascii() and part.isdigit() and len(part) < 10 for part in parts):
-            raise InvalidMessage("not a cursor of ours")
+            raise InvalidField("after", "not a cursor of ours")
         return cls(*map(int, parts))
 
 
@@ -67,14 +67,22 @@ class Look(NamedTuple):
         return bool(self.text or self.reasoning or self.reset or self.final)
 
 
+class Sent(NamedTuple):
+    """What was really sent to the model, and how many tokens its messages were thought to have."""
+
+    body: dict[str, Any]
+    estimate: int
+
+
 class LiveAnswer:
     """One answer, being written or finished."""
 
-    __slots__ = ("__weakref__", "_changed", "interrupted", "local", "state", "turn", "version")
+    __slots__ = ("__weakref__", "_changed", "interrupted", "local", "sent", "state", "turn", "version")
 
     def __init__(self, turn: Any) -> None:
         self.turn = turn  # the row when it was accepted or first looked at: question, user, conversation, …
         self.local = False  # written by this process
+        self.sent: Sent | None = None  # to the model, by this process
         self.version = turn.version
         self.interrupted = False
         self.state = state_of(turn)
@@ -143,11 +151,14 @@ class LiveAnswer:
         self._changed.set()
 
 
-def state_of(turn: Any) -> State:
-    """The state a turn's row tells. The text of a blocked answer stays in the log and is shown to nobody."""
+def state_of(turn: Any, attempt: int | None = None) -> State:
+    """The state a turn's row tells, or its outcome in this attempt.
+
+    The text of a blocked answer stays in the log and is shown to nobody.
+    """
     shown = turn.status != "blocked"
     return State(
-        attempt=turn.attempt,
+        attempt=turn.attempt if attempt is None else attempt,
         status=turn.status,
         reasoning=turn.reasoning if shown else "",
         text=turn.answer if shown else "",

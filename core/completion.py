@@ -54,7 +54,7 @@ class Completion:
         self._adapter = adapter
         self._deadlines = deadlines
         self._tries = tries
-        self._body = body
+        self.body = body  # what is sent, but for the model's name
         self._line = Line()
         self._parser = AnswerParser()
         self._over_by: float | None = None  # until when a finished answer may still tell its usage
@@ -96,7 +96,7 @@ class Completion:
     def _try(self, endpoint: Endpoint, exchange: Exchange) -> Iterator[Delta]:
         self.endpoint, self.model = endpoint.shown, endpoint.name
         with translated_errors():
-            body = orjson.dumps({"model": endpoint.name, **self._body})
+            body = orjson.dumps({"model": endpoint.name, **self.body})
             request = self._adapter.request("POST", endpoint.url, endpoint.key, body)
             left = self._first_token_by - time.monotonic()
             exchange.send(request, min(self._deadlines.connect, left), left)
@@ -171,6 +171,10 @@ class Completion:
             return ModelUnavailable(message) if seconds is None else _Overloaded(message, seconds)
         if status in (401, 403):
             return Refused(f"the model refused the key (HTTP {status})")
+        if status in (404, 405):
+            return Refused(
+                f"the model is not there (HTTP {status}): MODEL_API_URL has to end in /v1/chat/completions"
+            )
         return Refused(f"the model refused the request (HTTP {status})")
 
 

@@ -8,7 +8,7 @@ Functions of the store take a Connection first; `read` and `write` run them:
 Writes of one process that come at the same time share one transaction (a commit costs more than a row): the
 first to come runs all that queue behind it, in the order of `order`, so that two processes lock the same rows
 in the same order. A function must refuse (raise a `ChatError`) before it has written anything; any other
-exception rolls the batch back, and each function is run once more alone.
+exception rolls the batch back, and each function is run once more alone (after a deadlock, once more together first).
 """
 
 import contextlib
@@ -35,6 +35,7 @@ LOCK_SECONDS = 5.0  # how long a writer waits for SQLite's one lock
 TRIES = 3  # after a deadlock, or a connection that died
 CONNECT_SECONDS = 5
 AWAY_SECONDS = 4.0  # how long a server that is being restarted is waited for; a delivery of WeChat's lasts 5
+REFUSAL_SECONDS = 5.0  # how long a failed write is told; the processes' heartbeats are written more often
 RESUME_SECONDS = 30.0  # a serverless one that sleeps has promised to come
 
 
@@ -47,6 +48,7 @@ class Database:
         self.in_memory = self.dialect == "sqlite" and not self.url.database
         if self.dialect == "sqlite" and self.url.database:
             Path(self.url.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._refused: tuple[float, str] = (float("-inf"), "")
         self.engine = self._engine()
         # A read needs no transaction: in PostgreSQL that saves two round trips of three.
         autocommit = {"isolation_level": "AUTOCOMMIT"} if self.dialect == "postgresql" else {}
@@ -68,12 +70,23 @@ class Database:
             options["isolation_level"] = "READ COMMITTED"
             options["connect_args"] = {"connect_timeout": CONNECT_SECONDS}
         engine = create_engine(self.url, hide_parameters=True, **options)  # what users wrote stays out of the log
+        event.listen(engine, "handle_error", self._notice_a_refusal)
         if self.dialect == "sqlite":
             event.listen(engine, "connect", _prepare_sqlite)
         else:
             event.listen(engine, "do_connect", _connect_patiently)
             event.listen(engine, "handle_error", _notice_a_server_that_leaves)
         return engine
+
+    def _notice_a_refusal(self, context: Any) -> None:
+        if _UNWRITABLE.search(str(context.original_exception)):
+            self._refused = (time.monotonic(), str(context.original_exception).splitlines()[0])
+
+    @property
+    def refusal(self) -> str | None:
+        """Why nothing could be written a moment ago (a full disk, a replica), though the database answers."""
+        at, why = self._refused
+        return why if time.monotonic() - at < REFUSAL_SECONDS else None
 
     def read(self, work: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
         """Run `work` on a connection; once more if that turns out to be dead, or while SQLite is locked."""
@@ -138,17 +151,22 @@ class Database:
 
     def _run(self, batch: list["_Write"]) -> None:
         batch.sort(key=lambda one: one.order)
-        try:
-            with self.transaction() as connection:
+        for again in (True, False):
+            try:
+                with self.transaction() as connection:
+                    for one in batch:
+                        one.run(connection)
                 for one in batch:
-                    one.run(connection)
-            for one in batch:
-                one.finished = True
-            return
-        except Exception as exc:
-            if len(batch) == 1 and not _worth_a_retry(exc):
-                batch[0].fail(exc)
+                    one.finished = True
                 return
+            except Exception as exc:
+                retry = _worth_a_retry(exc)
+                if len(batch) == 1 and not retry:
+                    batch[0].fail(exc)
+                    return
+            if not (again and retry):
+                break
+            time.sleep(random.uniform(0.005, 0.05))  # a deadlock: all of it once more, which is much cheaper
         for one in batch:
             self._run_alone(one)
 
@@ -292,10 +310,16 @@ _GONE_MYSQL = {1053, 1927, 4031}  # shutting down; connection killed; closed aft
 
 def away(fault: DBAPIError) -> bool:
     """Whether it is the database that fails, and not a statement of ours: it may be well again in a moment."""
-    return fault.connection_invalidated or fault.statement is None or bool(_FULL.search(str(fault.orig)))
+    return fault.connection_invalidated or fault.statement is None or bool(_BUSY.search(str(fault.orig)))
 
 
-_FULL = re.compile(r"is locked|is full|readonly database|read-only|disk I/O|No space left|too many connections", re.I)
+def unwritable(fault: DBAPIError) -> bool:
+    """Whether the database answers and can write nothing, until somebody makes room or names another one."""
+    return bool(_UNWRITABLE.search(str(fault.orig)))
+
+
+_BUSY = re.compile("is locked|too many connections", re.I)
+_UNWRITABLE = re.compile("(is|disk) full|readonly database|read-only|disk I/O|No space left", re.I)
 
 
 def begin_immediate(connection: Connection, seconds: float = LOCK_SECONDS) -> None:

@@ -8,8 +8,9 @@ import os
 import shutil
 import socket
 import stat
+import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -151,6 +152,18 @@ def why_not(engine: Engine, error: DBAPIError) -> tuple[str, str]:
     return f"连不上 {where}：{str(error.orig).splitlines()[0]}", "检查 DATABASE_URL"
 
 
+@contextmanager
+def said_in_a_line(engine: Engine) -> Iterator[None]:
+    """End the command with a line that says why the database cannot be reached, if that is so."""
+    try:
+        yield
+    except DBAPIError as error:
+        if error.statement is not None:
+            raise
+        what, mend = why_not(engine, error)
+        sys.exit(redacted(f"数据库：{what} → {mend}"))
+
+
 def _inside(connection: Connection) -> Iterator[Finding]:
     kind = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}.get(connection.dialect.name, "MySQL")
     revision, head = migrate.revision(connection), migrate.head()
@@ -222,7 +235,7 @@ def _characters(connection: Connection, tables: set[str]) -> Iterator[Finding]:
 def ports(settings: Settings) -> Iterator[Finding]:
     wanted = [
         ("接口端口", settings.bind_host, "PORT", settings.port),
-        ("管理台端口", settings.console_host, "CONSOLE_PORT", settings.console_port),
+        ("控制台端口", settings.console_host, "CONSOLE_PORT", settings.console_port),
     ]
     if settings.local:
         wanted.append(("模拟器端口", "127.0.0.1", "SIMULATOR_PORT", settings.simulator_port))
@@ -258,7 +271,7 @@ def ours(port: int) -> bool:
     """Whether it is a process of ours that listens there."""
     session = requests.Session()
     session.trust_env = False
-    for path, sign in (("/health", "mini-program-ai-backend"), ("/", "模拟器"), ("/login", "管理")):
+    for path, sign in (("/health", "mini-program-ai-backend"), ("/", "模拟器"), ("/login", "控制台")):
         try:
             page = session.get(f"http://127.0.0.1:{port}{path}", timeout=1).content
         except requests.RequestException:

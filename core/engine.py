@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from core import logs
 from core.answers import LiveAnswer
 from core.database import Database
-from core.errors import ContentBlocked, EmptyQuestion, InvalidMessage, NotRenewable, QuestionTooLong, UserBlocked
+from core.errors import ContentBlocked, EmptyQuestion, InvalidField, NotRenewable, QuestionTooLong, UserBlocked
 from core.live import LiveContent
 from core.model import strip_control_tokens
 from core.moderation import Hit
@@ -60,6 +60,7 @@ class ChatEngine:
         conversation_id: int | None = None,
         max_tokens: int | None = None,
         thinking: bool = False,
+        options: Options | None = None,
         request_key: str | None = None,
         since_ms: int | None = None,
         accept: Accept = turns.accept,
@@ -67,12 +68,13 @@ class ChatEngine:
         """Ask in a conversation whose history we hold; without `conversation_id` a new one begins.
 
         With `since_ms` the user's latest conversation on the channel goes on, unless it ended before that time.
-        The same `request_key` again gives the same answer. `accept` is what stores the question, in one
+        The same `request_key` again gives the same answer. `options` say all about how the model is asked, for
+        those who try something out. `accept` is what stores the question, in one
         transaction, where an edge has more to store with it. Raises InvalidMessage, ContentBlocked, NotFound,
         Conflict, UserBlocked, Busy or QuotaExceeded, with nothing stored.
         """
         text, hits = self._checked(question)
-        options = self._options(max_tokens, thinking)
+        options = options or self._options(max_tokens, thinking)
         return self._accept(
             Question(
                 id=new_id(),
@@ -126,11 +128,12 @@ class ChatEngine:
         Each of them is checked as a question is. Raises as `ask` does.
         """
         if not messages or len(messages) > MAX_MESSAGES:
-            raise InvalidMessage(f"between 1 and {MAX_MESSAGES} messages")
+            raise InvalidField("messages", f"between 1 and {MAX_MESSAGES} of them")
         if messages[-1]["role"] != "user" or any(one["role"] not in ("user", "assistant") for one in messages):
-            raise InvalidMessage("messages of user and assistant, the last a user's")
-        checked = [(one["role"], self._checked(one["content"], role=one["role"])) for one in messages]
-        *earlier, (_, (question, hits)) = checked
+            raise InvalidField("messages", "of user and assistant, the last a user's")
+        cleaned = [(one["role"], self._cleaned(one["content"], role=one["role"])) for one in messages]  # all, first
+        *earlier, (_, question) = cleaned
+        hits = [self._filtered(text) for _, text in cleaned][-1]
         return self._accept(
             Question(
                 id=new_id(),
@@ -138,7 +141,7 @@ class ChatEngine:
                 channel=channel,
                 text=question,
                 options=self._options(max_tokens, False),
-                context=[{"role": role, "content": text} for role, (text, _) in earlier if text],
+                context=[{"role": role, "content": text} for role, text in earlier if text],
                 hits=hits,
             )
         )
@@ -211,20 +214,27 @@ class ChatEngine:
             self.database.write(complaints.ask_for_review, turn.id, "内容安全接口建议复核问题", timezone)
         return answer
 
-    def _checked(self, text: str, role: str = "user") -> tuple[str, list[dict[str, Any]]]:
-        """The text as the model may see it, and what the word filter found; raises InvalidMessage, ContentBlocked."""
+    def _checked(self, text: str) -> tuple[str, list[dict[str, Any]]]:
+        """The question as the model may see it, and what the word filter found in it."""
+        text = self._cleaned(text)
+        return text, self._filtered(text)
+
+    def _cleaned(self, text: str, role: str = "user") -> str:
+        """The text as the model may see it; raises InvalidMessage."""
         text = strip_control_tokens(text.replace("\0", "")).strip()  # PostgreSQL cannot store a NUL
-        if not text:
-            if role == "assistant":
-                return "", []
+        if role == "user" and not text:
             raise EmptyQuestion("nothing was asked")
         if role == "user" and len(text) > self._settings.max_question_chars:
             raise QuestionTooLong(self._settings.max_question_chars)
-        return text, [_as_record(hit) for hit in self.live.words.check(text)]
+        return text
+
+    def _filtered(self, text: str) -> list[dict[str, Any]]:
+        """What the word filter found; raises ContentBlocked."""
+        return [_as_record(hit) for hit in self.live.words.check(text)]
 
     def _options(self, max_tokens: int | None, thinking: bool) -> Options:
         if max_tokens is not None and not 1 <= max_tokens <= self._settings.max_tokens_limit:
-            raise InvalidMessage(f"max_tokens from 1 to {self._settings.max_tokens_limit}")
+            raise InvalidField("max_tokens", f"from 1 to {self._settings.max_tokens_limit}")
         return Options(max_tokens or self._settings.max_tokens, thinking)
 
 

@@ -2,14 +2,18 @@
 
     ChatError
     ├── InvalidMessage          the request makes no sense as it is
+    │   ├── InvalidField        one field of it, which is named
+    │   ├── NotJson             its body cannot be read at all
     │   ├── EmptyQuestion       nothing was asked
     │   ├── QuestionTooLong     more characters than a question may have
     │   └── UnusableAudio       not a recording we can read
     ├── Unauthorized            no session token, or one that is not valid (any more)
+    │   └── InvalidCode         the code of wx.login was used, is too old, or made up
     ├── UserBlocked             staff have blocked this user
     ├── NotFound                there is no such thing, or it belongs to somebody else
     ├── Conflict                the same client_request_id with another body
-    │   └── NotRenewable        not the last answer of its conversation, or not finished
+    │   ├── NotRenewable        not the last answer of its conversation, or not finished
+    │   └── LastAdmin           somebody has to manage the accounts of staff
     ├── ContentBlocked          moderation refuses the question, or ended the answer
     ├── QuotaExceeded           the user's questions of this minute or day are used up
     ├── NotConfigured           the server has not been given what this needs
@@ -35,6 +39,18 @@ class InvalidMessage(ChatError):
     code = "invalid_message"
 
 
+class InvalidField(InvalidMessage):
+    """One `field` of the request is missing or wrong; `why` is for the log."""
+
+    def __init__(self, field: str, why: str) -> None:
+        super().__init__(f"{field}: {why}")
+        self.field = field
+
+
+class NotJson(InvalidMessage):
+    pass
+
+
 class EmptyQuestion(InvalidMessage):
     pass
 
@@ -55,6 +71,10 @@ class Unauthorized(ChatError):
     code = "unauthorized"
 
 
+class InvalidCode(Unauthorized):
+    """The platform does not take the code of `wx.login`: it was used, is too old, or made up."""
+
+
 class UserBlocked(ChatError):
     code = "user_blocked"
 
@@ -68,6 +88,10 @@ class Conflict(ChatError):
 
 
 class NotRenewable(Conflict):
+    pass
+
+
+class LastAdmin(Conflict):
     pass
 
 

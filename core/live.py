@@ -20,6 +20,11 @@ class Prompt:
     text: str
 
 
+def with_facts(text: str, facts: str) -> str:
+    """A system prompt with what is told of the brand."""
+    return text + (FACTS + facts if facts.strip() else "")
+
+
 class LiveContent:
     """Words, prompts, keyword replies and options; read again when their revision has moved."""
 
@@ -47,7 +52,7 @@ class LiveContent:
 
     def _read_prompts(self, connection: Connection) -> None:
         self.prompts = {
-            channel: Prompt(row.id, row.text + (FACTS + row.facts if row.facts.strip() else ""))
+            channel: Prompt(row.id, with_facts(row.text, row.facts))
             for channel, row in content.live_prompts(connection).items()
         }
 

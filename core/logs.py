@@ -18,6 +18,7 @@ import orjson
 import structlog
 
 ACCESS = "access"  # the logger of finished requests; its records carry `fields`
+CHATTY = ("urllib3", "alembic", "sqlalchemy")
 HIDDEN = "***"
 _SHORTEST_SECRET = 6  # a shorter one would be hidden in half of all words
 # Control characters, line breaks that only some programs take for such, and what turns the direction of text.
@@ -34,7 +35,7 @@ def set_up(level: str, style: str, secrets: Iterable[str] = ()) -> None:
     handler.setFormatter(_Json() if style == "json" else _Console())
     logging.root.handlers[:] = [handler]
     logging.root.setLevel(level)
-    for chatty in ("urllib3", "alembic", "sqlalchemy"):
+    for chatty in CHATTY:
         logging.getLogger(chatty).setLevel("WARNING")
 
 

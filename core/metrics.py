@@ -19,9 +19,9 @@ from sqlalchemy import Connection, func, select
 
 from core.database import Database
 from core.liveness import host_id, start_of
-from core.store.turns import OPEN
+from core.store import writing
 from core.store.writing import Outcome
-from core.tables import DeliveryRow, SilenceRow, TurnRow, now_ms
+from core.tables import DeliveryRow, SilenceRow, now_ms
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client reads it when it is imported
 _FIRST_TOKEN = (0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 30, 60)
@@ -65,6 +65,11 @@ class Metrics:
             "chat_answer_seconds", "From the claim to the end", buckets=_DURATION, registry=registry
         )
         self._tokens = Counter("chat_tokens", "Tokens as the model counts them", ["kind"], registry=registry)
+        about = "Deliveries of the official account, and what became of them"
+        self._deliveries = Counter("chat_deliveries", about, ["outcome"], registry=registry)
+        self._messages = Counter(
+            "chat_customer_service_messages", "Messages pushed to followers", ["result"], registry=registry
+        )
         self._failing = Gauge(
             "chat_model_endpoint_failures",
             "Failures in a row, in the process that has seen most",
@@ -100,6 +105,14 @@ class Metrics:
         """A request was answered with an error."""
         self._refusals.labels(code).inc()
 
+    def delivered(self, outcome: str) -> None:
+        """WeChat delivered a push, which was `answered`, `refused`, or left `silent` on purpose."""
+        self._deliveries.labels(outcome).inc()
+
+    def messaged(self, result: str) -> None:
+        """A customer-service message was `sent`, or failed with this error code."""
+        self._messages.labels(result).inc()
+
     # Told
 
     def told(self) -> tuple[bytes, str]:
@@ -121,7 +134,7 @@ class Metrics:
         from prometheus_client import CollectorRegistry
         from prometheus_client.core import GaugeMetricFamily
 
-        waiting, written = self._database.read(_open_turns)
+        waiting, written = self._database.read(writing.count_open)
         deliveries, silences = self._database.read(_deliveries)
 
         class Now:
@@ -139,12 +152,6 @@ class Metrics:
         registry = CollectorRegistry()
         registry.register(Now())
         return registry
-
-
-def _open_turns(connection: Connection) -> tuple[int, int]:
-    query = select(TurnRow.status, func.count()).where(TurnRow.status.in_(OPEN)).group_by(TurnRow.status)
-    counts = {status: count for status, count in connection.execute(query)}
-    return counts.get("queued", 0), counts.get("answering", 0)
 
 
 def _deliveries(connection: Connection) -> tuple[dict[str, int], int]:

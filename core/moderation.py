@@ -8,8 +8,9 @@ Words and texts are compared in the same form:
 
 * each character by itself: NFKC, lower case, traditional → simplified; what cannot be seen (zero-width
   characters, variation selectors, combining accents) does not exist;
-* one to three separators (习 近, 习-近) between two Chinese characters do not exist either. Sentence
-  punctuation and line breaks are not separators: two sentences make no word;
+* one to three separators (习 近, 习-近) between two Chinese characters do not exist either. Nor do line breaks,
+  colons, long dashes and 、 inside a word of three characters or more (法：轮—功); they part sentences, too, and of
+  two characters that happen to meet there many are a word (方法：轮流). Other punctuation keeps words apart;
 * a word all in ASCII must not be part of a longer word or number: `sex` is in 卖sex片 and sex123, but
   neither in Essex nor in s-e-x.
 """
@@ -33,6 +34,7 @@ Action = Literal["mask", "block", "allow"]  # the weakest first: where two words
 
 MASK = "**"
 FEW_CHANGES = 2_000
+UNMISTAKABLE = 3  # characters of a word that sentences do not make by chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ class WordFilter:
     def find(self, text: str) -> list[Hit]:
         """Every word to mask or block, harmless ones left out, in the order of the text."""
         form, origin = _normalise(text)
-        harmful, _ = _harmful(self._matches(form))
+        harmful, _ = _harmful(self._matches(text, form, origin))
         return [_hit(match, origin) for match in harmful]
 
     def check(self, question: str) -> list[Hit]:
@@ -98,13 +100,15 @@ class WordFilter:
     def guard(self) -> "Guard":
         return Guard(self)
 
-    def _matches(self, form: str) -> "list[_Match]":
-        """Every word and phrase in a normalised text, sorted by start, allowed phrases first."""
+    def _matches(self, text: str, form: str, origin: Sequence[int]) -> "list[_Match]":
+        """Every word and phrase in a text (of this form), sorted by start, allowed phrases first."""
         matches = [
             (start, end, word)
             for index in self._indexes
             for _, start, end in index.find(form)
-            if (word := self._words.get(form[start:end])) and _stands_alone(form, start, end)
+            if (word := self._words.get(form[start:end]))
+            and _stands_alone(form, start, end)
+            and not _torn(word, end - start, text, origin[start], origin[end - 1])
         ]
         if len(matches) > 1:
             matches.sort(key=lambda match: (match[0], match[2].action != "allow", match[1]))
@@ -153,7 +157,7 @@ class Guard:
         text = self._before + self._held + piece
         form, origin = _normalise(text)
         end = len(form) if last else _whole(origin, self._filter._decided(form, lead))
-        matches = [match for match in self._filter._matches(form) if lead <= match[0] < end]
+        matches = [match for match in self._filter._matches(text, form, origin) if lead <= match[0] < end]
         harmful, allowed = _harmful(matches, lead + self._allowed)
         blocked = [match for match in harmful if match[2].action == "block"][:1]
         if blocked:
@@ -226,6 +230,13 @@ def _stands_alone(form: str, start: int, end: int) -> bool:
     return not (start and _GOES_ON.match(form, start - 1)) and not _GOES_ON.match(form, end - 1)
 
 
+def _torn(word: Word, length: int, text: str, first: int, last: int) -> bool:
+    """Whether what stands there is no word but the end of a sentence and the beginning of the next."""
+    if last - first < length or (length >= UNMISTAKABLE and word.action != "allow"):
+        return False
+    return _BREAKS.isdisjoint(map(_form, word.text)) and not _BREAKS.isdisjoint(map(_form, text[first:last]))
+
+
 class _Index:
     """An automaton that finds all words at once, and what could still become one of them."""
 
@@ -251,7 +262,8 @@ class _Index:
 
 # ---- The form in which words and texts are compared
 
-_SEPARATORS = " \t*-_.·•・|/\\~+=^#@&,"
+_BREAKS = frozenset("\n\r\u2028\u2029:—、")  # may part a word, and sentences
+_SEPARATORS = " \t*-‐‒–―−_.·•・|/\\~+=^#@&," + "".join(sorted(_BREAKS))
 _SEPARATOR = f"[{re.escape(_SEPARATORS)}]"
 _CHINESE = "[々〇㐀-䶿一-鿿豈-﫿\U00020000-\U0003ffffぁ-ゖァ-ヺㄅ-ㄯ]"
 _GAP = re.compile(f"{_SEPARATOR}(?<={_CHINESE}{_SEPARATOR}){_SEPARATOR}{{0,2}}(?={_CHINESE})")
@@ -320,6 +332,11 @@ def _normalise(text: str) -> tuple[str, Sequence[int]]:
     return form, origin
 
 
+def comparable(text: str) -> str:
+    """The form in which a text is compared; nothing where nothing of it can be seen."""
+    return _normalise(text.strip())[0]
+
+
 def _by_form(words: Iterable[Word]) -> dict[str, Word]:
     """Words by the form in which they are found."""
     words = list(words)
@@ -327,5 +344,5 @@ def _by_form(words: Iterable[Word]) -> dict[str, Word]:
         form: word
         for action in get_args(Action)
         for word in words
-        if word.action == action and (form := _normalise(word.text.strip())[0])
+        if word.action == action and (form := comparable(word.text))
     }

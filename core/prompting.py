@@ -6,7 +6,7 @@ import orjson
 
 from core.database import Database
 from core.history import MESSAGE_TOKENS, TokenEstimator, as_messages, count_turns, trim, trim_messages
-from core.live import LiveContent
+from core.live import LiveContent, Prompt
 from core.messages import Message
 from core.model_source import ModelSource
 from core.settings import Settings
@@ -42,9 +42,11 @@ class Prompting:
         context = self._source.facts().context_tokens
         answer = min(options.max_tokens, context // 2)
         prompt = self._live.prompt(turn.channel)
+        if options.prompt is not None:
+            prompt = Prompt(options.prompt_version, options.prompt)
         fixed = self._estimate(as_messages(prompt.text, [], turn.question))
         budget = max(0, context - answer - fixed)
-        keep = self._settings.max_history_turns
+        keep = self._settings.max_history_turns if options.history_turns is None else options.history_turns
         if turn.context is not None:
             earlier = [*orjson.loads(turn.context), {"role": "user", "content": turn.question}]
             told = trim_messages(earlier, budget, keep, self.tokens.estimate)

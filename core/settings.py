@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from dotenv.parser import parse_stream
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -142,6 +143,8 @@ class Settings(BaseSettings):
 
     # What people see, and what we log
     brand_name: str = "AI 助手"
+    brand_color: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")] = "#0a7d43"
+    brand_logo: Path | None = None
     ai_label: Annotated[str, Field(min_length=1)] = "内容由 AI 生成"
     privacy_contact: str = ""
     filing_text: str = ""
@@ -158,6 +161,8 @@ class Settings(BaseSettings):
     def load(cls, **overrides: Any) -> Self:
         """Read the environment and `.env`; raise `SettingsError` with a line per fault."""
         try:
+            if faults := _unreadable_lines(overrides.get("_env_file", cls.model_config["env_file"])):
+                raise SettingsError("\n".join(faults))
             return cls(**overrides)
         except UnicodeDecodeError:
             raise SettingsError(".env 不是 UTF-8 编码，请用编辑器另存为 UTF-8") from None
@@ -187,9 +192,21 @@ class Settings(BaseSettings):
     def _consistent(self) -> Self:
         if self.max_tokens > self.max_tokens_limit:
             raise ValueError("MAX_TOKENS 不能大于 MAX_TOKENS_LIMIT")
+        if self.brand_logo is not None and not self.brand_logo.is_file():
+            raise ValueError(f"BRAND_LOGO={self.brand_logo}：没有这个文件")
         if self.wechat_mode in ("compatible", "safe") and not self.wechat_aes_key:
             raise ValueError("WECHAT_MODE 为 compatible 或 safe 时必须配置 WECHAT_AES_KEY")
         return self
+
+    @property
+    def doubts(self) -> list[str]:
+        """What is well formed and probably not meant, a line each."""
+        paths = [urlsplit(url).path for url in self.model_api_url]
+        return [
+            f"MODEL_API_URL 应写到 /v1/chat/completions 为止，现在以 {path or '/'} 结尾，可能得不到回答"
+            for path in paths
+            if not path.endswith("/chat/completions")
+        ]
 
     @property
     def local(self) -> bool:
@@ -250,7 +267,7 @@ class Settings(BaseSettings):
     def secrets(self) -> set[str]:
         """Every value nobody may see, in a log line or anywhere else."""
         urls = [urlsplit(url) for url in (*self.model_api_url, self.database, self.alert_webhook_url)]
-        values = {str(getattr(self, name)) for name in type(self).model_fields if _SECRET.search(name)}
+        values = {str(getattr(self, name)) for name in type(self).model_fields if is_secret(name)}
         values |= {unquote(part) for url in urls for part in (url.password, *_query_values(url.query)) if part}
         values |= {url.password for url in urls if url.password}
         return {value for value in values if value and value != SIMULATOR_SECRET}
@@ -264,21 +281,39 @@ class Settings(BaseSettings):
 _SECRET = re.compile(r"_(secret|password|token|key|key_previous)$")
 
 
+def is_secret(name: str) -> bool:
+    """Whether nobody may see the value of this setting."""
+    return bool(_SECRET.search(name))
+
+
 def _query_values(query: str) -> list[str]:
     secret = ("key", "token", "access_token", "secret", "api_key")
     return [value for name, value in parse_qsl(query) if name in secret]
+
+
+def _unreadable_lines(path: Any) -> list[str]:
+    """Lines of the file that set nothing; what stands there is not repeated, it may be a secret."""
+    try:
+        with open(path or os.devnull, encoding="utf-8") as file:
+            lines = [
+                (each.original.line, each.error or (each.key and each.value is None)) for each in parse_stream(file)
+            ]
+    except OSError:
+        return []
+    return [f".env 第 {line} 行看不懂，应写成 名称=值" for line, wrong in lines if wrong]
 
 
 def _explain(error: Any) -> str:
     """One fault in the words of the person who has to mend it; the value of a secret is not repeated."""
     name = ".".join(str(part) for part in error["loc"][:1]).upper()
     context = error.get("ctx", {})
+    choices = "、".join(re.findall("'(.+?)'", context.get("expected", "")))
     what = {
         "int_parsing": "应为整数",
         "float_parsing": "应为数字",
         "finite_number": "应为有限的数字",
         "bool_parsing": "应为 1/0、true/false 或 on/off",
-        "literal_error": f"应为 {context.get('expected', '')} 之一",
+        "literal_error": f"应为 {choices} 之一",
         "greater_than": f"应大于 {context.get('gt')}",
         "greater_than_equal": f"不能小于 {context.get('ge')}",
         "less_than_equal": f"不能大于 {context.get('le')}",

@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,9 +14,10 @@ from types import FrameType
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.1
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # between a death and the restart
-STEADY_SECONDS = 60.0  # a child that lived this long begins again with the first pause
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0  # between a death and the restart
+STEADY_SECONDS = 10.0  # a child that lived this long begins again with the first pause
 PARENT_VARIABLE = "CHAT_PARENT_PID"  # a child ends with the parent that is named here
+LISTENER_VARIABLE = "CHAT_LISTENER_FD"  # the descriptor of a listening socket that the parent made
 
 
 @dataclass
@@ -27,6 +29,7 @@ class Child:
     ready: Callable[[], bool]
     explain: Callable[[int], str] = "以代码 {} 退出".format
     environment: Mapping[str, str] = field(default_factory=dict)
+    listener: socket.socket | None = None  # inherited, and kept open here while the child is being started again
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     start_again_at: float = 0.0
@@ -73,8 +76,12 @@ class Supervisor:
         environment = os.environ | child.environment | {PARENT_VARIABLE: str(os.getpid())}
         # In a session of its own, so that Ctrl-C reaches the parent alone and the order of stopping is ours. The
         # pipe on stdin closes when the parent dies, however it does.
+        inherited: tuple[int, ...] = ()
+        if child.listener is not None:
+            inherited = (child.listener.fileno(),)
+            environment[LISTENER_VARIABLE] = str(child.listener.fileno())
         child.process = subprocess.Popen(
-            child.command, env=environment, stdin=subprocess.PIPE, start_new_session=True
+            child.command, env=environment, stdin=subprocess.PIPE, start_new_session=True, pass_fds=inherited
         )
         child.started_at = time.monotonic()
 
@@ -97,7 +104,7 @@ class Supervisor:
             return False
         if now - child.started_at > STEADY_SECONDS:
             child.pause = FIRST_PAUSE
-        log.error("%s has ended (%s); starting it again in %.1f s", child.name, code, child.pause)
+        log.error("%s已退出（%s），%.1f 秒后重新启动", child.name, code, child.pause)
         child.start_again_at = now + child.pause
         child.pause = min(2 * child.pause, LONGEST_PAUSE)
         return True
@@ -106,6 +113,9 @@ class Supervisor:
         print(f"正在停止，写到一半的回答最多再等 {self._stop_seconds:g} 秒……", flush=True)
         give_up = time.monotonic() + self._stop_seconds
         for child in self._children:
+            if child.listener is not None:
+                child.listener.close()
+        for child in self._children:
             process = child.process
             if process is None or process.poll() is not None:
                 continue
@@ -113,6 +123,6 @@ class Supervisor:
             try:
                 process.wait(max(0.5, give_up - time.monotonic()))
             except subprocess.TimeoutExpired:
-                log.error("%s does not stop; it is killed", child.name)
+                log.error("%s没有停下来，强制结束", child.name)
                 process.kill()
                 process.wait()

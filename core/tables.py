@@ -43,6 +43,11 @@ def id_at(milliseconds: int) -> int:
     return max(0, milliseconds - _EPOCH_MS) << 22
 
 
+def time_of(row_id: int) -> int:
+    """When an id was made, in milliseconds since 1970."""
+    return (row_id >> 22) + _EPOCH_MS
+
+
 class Base(DeclarativeBase):
     metadata = MetaData(
         naming_convention={
@@ -82,7 +87,7 @@ class IdentityRow(Base):
     __table_args__ = _with()
 
     appid: Mapped[str] = mapped_column(String(64), primary_key=True)
-    openid: Mapped[str] = mapped_column(String(128), primary_key=True)
+    openid: Mapped[str] = mapped_column(String(128), primary_key=True, index=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
 
 
@@ -157,6 +162,10 @@ class TurnRow(Base):
     rating: Mapped[str | None] = mapped_column(String(8))
     rating_reason: Mapped[str | None] = mapped_column(Text)
     note: Mapped[str | None] = mapped_column(Text)  # staff's
+    score: Mapped[int | None]  # staff's
+    better_answer: Mapped[str | None] = mapped_column(LongText)  # what staff would have answered
+    reviewed_by: Mapped[str | None] = mapped_column(String(64))  # who of them wrote these last
+    reviewed_at: Mapped[int | None] = mapped_column(BigInteger)
     created_at: Mapped[int] = mapped_column(BigInteger)
     finished_at: Mapped[int | None] = mapped_column(BigInteger)
 
@@ -253,7 +262,7 @@ class ProcessRow(Base):
 
 
 class JobRow(Base):
-    """Something the processes do once between them; `mark` (a day, a time) only grows."""
+    """Something the processes do once between them, or so often a minute; `mark` (a day, a time) only grows."""
 
     __tablename__ = "jobs"
     __table_args__ = _with()
@@ -371,7 +380,7 @@ class OperationRow(Base):
 
 
 class ComplaintRow(Base):
-    """Something staff have to look at: a user's complaint, or an answer WeChat's check was not sure of.
+    """Something staff have to look at: a complaint, or an answer that was disliked, blocked, doubtful to WeChat.
 
     It holds a copy of what it is about, which outlives the erasure of its user until it is closed.
     """
@@ -381,7 +390,7 @@ class ComplaintRow(Base):
 
     id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=False)
     receipt: Mapped[str] = mapped_column(String(16), unique=True)  # the number the user was given
-    kind: Mapped[str] = mapped_column(String(10))  # report (of a user's), review (of msg_sec_check's)
+    kind: Mapped[str] = mapped_column(String(10))  # core.store.complaints.Kind
     state: Mapped[str] = mapped_column(String(10))  # open, done
     channel: Mapped[str] = mapped_column(String(16))
     user_id: Mapped[int | None] = mapped_column(Id, index=True)  # none: the user has been erased
@@ -418,3 +427,50 @@ class KeyRow(Base):
 
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
     value: Mapped[str] = mapped_column(String(128))
+
+
+class TurnMarkRow(Base):
+    """Which turns have something in common (a channel, a status, a rating, …): lists to find the rare ones by.
+
+    Beside it stands `turn_grams`, by which texts are found; see `core/store/grams.py`.
+    """
+
+    __tablename__ = "turn_marks"
+    __table_args__ = ({**_with()[-1], "sqlite_with_rowid": False},)
+
+    mark: Mapped[str] = mapped_column(String(24), primary_key=True)
+    turn_id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=False)
+
+
+class FiguresRow(Base):
+    """What happened on a channel in half an hour."""
+
+    __tablename__ = "figures"
+    __table_args__ = _with()
+
+    slot: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # half hours since 1970
+    channel: Mapped[str] = mapped_column(String(16), primary_key=True)
+    counts: Mapped[str] = mapped_column(LongText)  # JSON of core.store.figures
+    stale: Mapped[bool] = mapped_column(Boolean, default=False, index=True)  # something in it has changed since
+
+
+class DailyUserRow(Base):
+    """Who asked something on a day (its number in TIMEZONE); of the erased, a negative number that means nobody."""
+
+    __tablename__ = "daily_users"
+    __table_args__ = ({**_with()[-1], "sqlite_with_rowid": False},)
+
+    day: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    user_id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=False, index=True)
+    channel: Mapped[str] = mapped_column(String(16), primary_key=True)
+
+
+class LoginFailureRow(Base):
+    """Console log-ins that failed, by name and by address, to slow down guessing."""
+
+    __tablename__ = "login_failures"
+    __table_args__ = _with()
+
+    key: Mapped[str] = mapped_column(String(160), primary_key=True)
+    failures: Mapped[int] = mapped_column(default=0)
+    at: Mapped[int] = mapped_column(BigInteger)

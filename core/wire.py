@@ -6,6 +6,7 @@ whatever the reader is doing, and the reader then closes its own response.
 """
 
 import http.client
+import io
 import os
 import socket
 import threading
@@ -125,6 +126,32 @@ class Addresses:
 _addresses = Addresses()
 
 
+class _Hurried(io.RawIOBase):
+    """The beginning of a response, for which the socket's timeout is all the time there is.
+
+    A socket's own timeout begins anew with each byte: headers that drip would outlast every deadline.
+    """
+
+    def __init__(self, raw: Any, sock: Any) -> None:
+        self._raw, self._socket = raw, sock
+        self._by = time.monotonic() + sock.gettimeout()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._by - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the beginning of the response took too long")
+        self._socket.settimeout(min(left, self._socket.gettimeout()))
+        read: int | None = self._raw.readinto(buffer)
+        return read
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
 class Connection(HTTPConnection):
     """A connection that its line can cut, and that sends a request in one piece."""
 
@@ -187,6 +214,7 @@ class Connection(HTTPConnection):
     ) -> http.client.HTTPResponse:
         self.answer_socket = sock
         self.answer = http.client.HTTPResponse(sock, *args, **kwargs)
+        self.answer.fp = io.BufferedReader(_Hurried(self.answer.fp.detach(), sock))
         return self.answer
 
     @property

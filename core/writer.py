@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from core import logs
-from core.answers import LiveAnswer, State
+from core.answers import LiveAnswer, Sent, State, state_of
 from core.database import Database
 from core.errors import ChatError, ContentBlocked, ContextOverflow
 from core.history import WritingSpeed
@@ -143,8 +143,13 @@ class Writer:
             request = self._shop.prompting.request(self.turn, self._options, shorter_by)
             self._request = request
             self._completion = completion = self._shop.model.complete(
-                request.messages, max_tokens=request.max_tokens, thinking=self._options.thinking
+                request.messages,
+                max_tokens=request.max_tokens,
+                thinking=self._options.thinking,
+                temperature=self._options.temperature,
+                top_p=self._options.top_p,
             )
+            self.answer.sent = Sent(completion.body, request.estimate)
             if self._why:
                 raise Cancelled
             try:
@@ -249,7 +254,7 @@ class Writer:
                 outcome = Outcome("failed", "", "", code="internal")
                 continue
             if ours:
-                self.answer.change(_final_state(turn.attempt, outcome))
+                self.answer.change(state_of(outcome, turn.attempt + outcome.replaced))
                 if self._shop.on_end is not None:
                     self._shop.on_end(turn, outcome)
             return ours
@@ -261,20 +266,6 @@ class Writer:
             timezone = self._shop.settings.timezone
             complaints.ask_for_review(connection, self.turn.id, "内容安全接口建议复核回答", timezone)
         return ours
-
-
-def _final_state(attempt: int, outcome: Outcome) -> State:
-    shown = outcome.status != "blocked"
-    return State(
-        attempt=attempt + 1 if outcome.replaced else attempt,
-        status=outcome.status,
-        reasoning=outcome.reasoning if shown else "",
-        text=outcome.answer if shown else "",
-        code=outcome.code,
-        finish_reason=outcome.finish_reason,
-        prompt_tokens=outcome.prompt_tokens,
-        completion_tokens=outcome.completion_tokens,
-    )
 
 
 def _ms(seconds: float) -> int:

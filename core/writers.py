@@ -45,7 +45,10 @@ ORPHAN_TICKS = 60
 
 
 class Writers:
-    """Claims turns and writes them, at most as many at once as the model can take."""
+    """Claims turns and writes them, at most as many at once as the model can take.
+
+    With `only_channel` it takes none over from other processes but those of that channel.
+    """
 
     def __init__(
         self,
@@ -56,6 +59,7 @@ class Writers:
         settings: Settings,
         screening: Screening | None = None,
         on_end: OnEnd | None = None,
+        only_channel: str | None = None,
     ) -> None:
         self.answers = Answers()
         self.speed = WritingSpeed()
@@ -64,6 +68,7 @@ class Writers:
         self._source = source
         self._live = live
         self._settings = settings
+        self._only_channel = only_channel
         prompting = Prompting(database, live, source, settings)
         self._shop = Workshop(
             database=database,
@@ -79,6 +84,7 @@ class Writers:
         )
         self._running: dict[int, Writer] = {}
         self._reserved = 0
+        self._reserving = threading.Lock()
         self._queued = 0  # turns that wait for a writer, as far as we know
         self._backlog = 0  # of them, those that wait for room and nothing else
         self._waiting_since: dict[int, float] = {}
@@ -100,14 +106,17 @@ class Writers:
 
         Those who wait already come first.
         """
-        if self.draining or self._backlog or self._room() <= 0:
+        with self._reserving:
+            full = self.draining or self._backlog or self._room() <= 0
+            self._reserved += not full
+        if full:
             yield None
             return
-        self._reserved += 1
         try:
             yield self._id
         finally:
-            self._reserved -= 1
+            with self._reserving:
+                self._reserved -= 1
 
     def accepted(self, turn: Any) -> LiveAnswer:
         """The answer to a turn just stored: begun at once if the turn is ours, else waited for."""
@@ -218,7 +227,7 @@ class Writers:
             except DBAPIError as fault:
                 if not self._database_away:
                     self._database_away = True
-                    log.error("the database does not answer: %s", fault.orig)
+                    log.error("the database does not answer, or cannot be written: %s", fault.orig)
             except Exception:
                 log.exception("the tick failed by a bug of ours")
             self._ended.wait(EARLY_TICK_SECONDS)
@@ -298,6 +307,8 @@ class Writers:
             self._waiting_since.clear()
             return
         waiting = self._database.read(writing.claimable, QUEUE_LOOK)
+        if self._only_channel:
+            waiting = [row for row in waiting if row.channel == self._only_channel]
         room = max(0, self._room())
         self._backlog = len(waiting[room:])
         if room and waiting:

@@ -1,6 +1,7 @@
 """What the tests share: databases of each kind, a scripted model, api processes and the desk simulator."""
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,28 @@ from tests.loopback import serving
 from tests.server import Api
 from tests.stores import Pristine
 from wechat.simulator.app import create_simulator
+
+MAKERS = {"housing", "street", "KIND"}  # what a module imports that makes its own databases of this kind
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With TEST_DATABASE set, only what keeps something in the database it names: the rest would run as before."""
+    if KIND != "sqlite":
+        chosen = [item for item in items if _lives_in_kind(item)]
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
+        items[:] = chosen
+
+
+def _lives_in_kind(item: pytest.Item) -> bool:
+    """Whether the test has a database made by a fixture from here, or it or its package makes others of this kind."""
+    assert isinstance(item, pytest.Function)
+    package = item.module.__package__
+    if package == "tests.miniprogram" or (package == "tests.console" and KIND == "mysql"):
+        return False  # what a phone shows is the same; the console runs once more on PostgreSQL
+    makers = [item.module, *([] if package == __package__ else [sys.modules.get(f"{package}.conftest", item.module)])]
+    return not {"database_url", "_house"}.isdisjoint(item.fixturenames) or any(
+        not MAKERS.isdisjoint(vars(module)) for module in makers
+    )
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,8 @@ from sqlalchemy import func, select
 from core import migrate
 from core.database import Database
 from core.moderation import Word
-from core.store import content, turns
-from core.tables import TurnRow
+from core.store import content, processes, turns
+from core.tables import DeliveryRow, TurnRow
 from tests.databases import KIND, fresh_database
 from tests.fakes import FakeCogito
 from tests.server import Api, User, wait_until
@@ -67,6 +67,23 @@ class House:
         for number, api in enumerate(self.apis):
             news, self._read[number] = api.log[self._read[number] :], len(api.log)
             assert not BUG.search(news), news
+
+    def delivered(self, msg_id: object) -> int:
+        """How often a message of the official account has arrived."""
+        query = select(DeliveryRow.arrivals).where(DeliveryRow.key == f"m:{msg_id}")
+        return self.database.read(lambda connection: connection.execute(query).scalar()) or 0
+
+    def workers(self) -> list[int]:
+        """Process ids of all that serve."""
+        return [pid for api in self.apis for pid in api.children()]
+
+    def wait_tick(self) -> None:
+        """Until every process has read the database once more: what others wrote, and what staff changed."""
+        before = self._beats()
+        wait_until(lambda: all(beat >= before.get(process, 0) + 2 for process, beat in self._beats().items()))
+
+    def _beats(self) -> dict[int, int]:
+        return {row.id: row.beat for row in self.database.read(processes.everyone)}
 
     def _open_turns(self) -> int:
         query = select(func.count()).where(TurnRow.status.in_(turns.OPEN))

@@ -6,7 +6,6 @@ decided 1 s after a message came.
 
 import re
 import secrets
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,7 +58,7 @@ class Phone:
         self._seen = lines[-1].number if lines else self._seen
         return lines
 
-    def wait_for(self, happened: Callable[[list[Line]], Any], seconds: float = 10) -> list[Line]:
+    def wait_for(self, happened: Callable[[list[Line]], Any], seconds: float = 30) -> list[Line]:
         """All lines from the account, once they are as wanted."""
 
         def look() -> list[Line]:
@@ -81,9 +80,10 @@ def body(text: str) -> str:
 class Street:
     """The account, its phones, and the house behind the callback."""
 
-    def __init__(self, house: House, official: Official) -> None:
+    def __init__(self, house: House, official: Official, desk: str) -> None:
         self.house = house
         self.official = official
+        self.desk = desk  # the address of the simulator's page
         self.account = official.account
         self.cogito = house.cogito
 
@@ -95,9 +95,9 @@ class Street:
         self.account.callback = f"{self.house.apis[number].url}/wechat/callback"
 
     def wait_answered(self) -> None:
-        """Until no question is open any more."""
+        """Until no question is open any more, and every process that waits has heard of it."""
         wait_until(lambda: not self.house._open_turns(), 20, "the end of every turn")
-        time.sleep(0.6)  # the other process hears of it with its next tick
+        self.house.wait_tick()
 
     @property
     def outcomes(self) -> list[list[str]]:
@@ -127,6 +127,6 @@ def street(
     if mode != "plain":
         given["wechat_aes_key"] = KEY
     with serving(app) as simulator, housing(folder, simulator, *[given | settings] * processes, url=url) as house:
-        made = Street(house, app.extensions["official"])
+        made = Street(house, app.extensions["official"], simulator)
         made.at(0)
         yield made

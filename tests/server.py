@@ -33,16 +33,22 @@ def wait_until(happened: Callable[[], Any], seconds: float = 10, what: str = "it
     raise TimeoutError(f"{what} did not happen within {seconds} s")
 
 
+def children(parent: int) -> list[int]:
+    """Process ids of a process' children."""
+    found = subprocess.run(["pgrep", "-P", str(parent)], capture_output=True, text=True, check=False)
+    return [int(pid) for pid in found.stdout.split()]
+
+
 class Process:
     """One command of app.py; its output goes to `NAME.log` in its folder."""
 
-    def __init__(self, command: str, folder: Path, **settings: object) -> None:
+    def __init__(self, command: str, folder: Path, *arguments: str, **settings: object) -> None:
         self.log_file = folder / f"{command}-{time.monotonic_ns()}.log"
         inherited = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
         environment = inherited | {name.upper(): str(value) for name, value in settings.items()}
         with self.log_file.open("wb") as output:
             self.popen = subprocess.Popen(
-                [sys.executable, str(ROOT / "app.py"), command],
+                [sys.executable, str(ROOT / "app.py"), command, *arguments],
                 cwd=folder,
                 env=environment | {"PYTHONUNBUFFERED": "1"},
                 stdin=subprocess.DEVNULL,
@@ -56,8 +62,7 @@ class Process:
 
     def children(self) -> list[int]:
         """Process ids of its children (the workers of an api process)."""
-        found = subprocess.run(["pgrep", "-P", str(self.popen.pid)], capture_output=True, text=True, check=False)
-        return [int(pid) for pid in found.stdout.split()]
+        return children(self.popen.pid)
 
     def stop(self, seconds: float = 15) -> int:
         """End it as an operator would, by SIGTERM; its exit code."""
@@ -99,7 +104,7 @@ class Api(Process):
         }
         super().__init__("api", folder, **(defaults | settings))
 
-    def wait_ready(self, seconds: float = 20) -> "Api":
+    def wait_ready(self, seconds: float = 60) -> "Api":
         def answers() -> bool:
             if self.popen.poll() is not None:
                 raise RuntimeError(f"api has ended: {self.log}")
@@ -113,6 +118,35 @@ class Api(Process):
 
     def login(self, openid: str | None = None, unionid: str | None = None) -> "User":
         return User(self.url, self.simulator, openid, unionid)
+
+
+class Console(Process):
+    """A console process, with the accounts that are in its database."""
+
+    def __init__(self, folder: Path, *, model_url: str, database_url: str, **settings: object) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        defaults: dict[str, object] = {
+            "console_port": self.port,
+            "database_url": database_url,
+            "model_api_url": model_url,
+            "shutdown_seconds": 4,
+        }
+        super().__init__("console", folder, **(defaults | settings))
+
+    def wait_ready(self, seconds: float = 60) -> "Console":
+        """Wait until its pages are served; importing Gradio takes seconds."""
+
+        def answers() -> bool:
+            if self.popen.poll() is not None:
+                raise RuntimeError(f"the console has ended: {self.log}")
+            try:
+                return requests.get(f"{self.url}/health", timeout=2).status_code == 200
+            except (requests.ConnectionError, requests.Timeout):
+                return False
+
+        wait_until(answers, seconds, "the start of the console")
+        return self
 
 
 class User:

@@ -28,7 +28,7 @@ def _street(tmp_path_factory):
         database.write(content.add_keyword_reply, "营业时间", "exact", "9:00–18:00", 1)
         database.write(content.add_keyword_reply, "营业", "contains", "优先级更低。", 0)
         database.write(content.add_keyword_reply, "MENU_HOURS", "exact", "菜单：9 点开门。", 0)
-        time.sleep(1.2)  # until the process has read them
+        made.house.wait_tick()
         yield made
 
 
@@ -157,6 +157,7 @@ def test_commands(town):
     receipt = phone.say("投诉：答得不对").text
     rows = town.house.database.read(lambda c: c.execute(select(ComplaintRow.__table__)).all())
     assert rows[-1].receipt in receipt and rows[-1].reason == "答得不对" and rows[-1].question == "命令测试"
+    assert phone.say("/help").text == phone.say("帮助").text
     assert phone.say("清空").text.startswith("好的")
     town.cogito.will_say("清空之后的回答。")
     phone.say("还记得吗")
@@ -173,11 +174,16 @@ def test_two_first_messages_at_once_make_one_conversation(town):
     assert sorted(row.seq for row in found) == [1, 2]
 
 
-def test_whoever_leaves_is_forgotten(town):
+@pytest.mark.parametrize("event", ["unsubscribe", "user_authorization_revoke", "user_authorization_cancellation"])
+def test_whoever_leaves_is_forgotten(town, event):
+    """Who takes back what they allowed is named in the event, which need not come from them."""
     phone = town.phone()
-    phone.start("临走之前的问题[slow:3][say:没人要看的回答。]")
-    town.house.called("临走之前")
-    assert phone.event("unsubscribe").verdict.kind == "nothing"
+    phone.start(f"临走之前{event}[slow:3][say:没人要看的回答。]")
+    town.house.called(f"临走之前{event}")
+    who, more = phone, {}
+    if event != "unsubscribe":
+        who, more = town.phone(), {"OpenID": phone.openid, "AppID": town.account.appid, "RevokeInfo": "1"}
+    assert who.event(event, **more).verdict.kind == "nothing"
     database = town.house.database
     assert database.read(users.of_identity, town.account.appid, phone.openid) is None
     wait_until(lambda: town.cogito.active == 0, 5)
@@ -266,26 +272,29 @@ def test_hostile_pushes_have_no_effect_and_are_quick(town):
     calls, url = town.cogito.calls, f"{town.house.api.url}/wechat/callback"
     (worker,) = town.house.api.children()
     pushes = [hostile(chance, town.account.appid) for _ in range(5000)]
-    statuses, times, local = [], [], threading.local()
+    statuses, local = [], threading.local()
 
     def push(one):
+        """How long it took."""
         if not hasattr(local, "session"):
             local.session = requests.Session()
             local.session.trust_env = False
         began = time.perf_counter()
-        status = local.session.post(f"{url}?{one[0]}", data=one[1], timeout=10).status_code
-        times.append(time.perf_counter() - began)
-        statuses.append(status)
+        statuses.append(local.session.post(f"{url}?{one[0]}", data=one[1], timeout=10).status_code)
+        return time.perf_counter() - began
 
-    for one in pushes[:300]:
+    for one in pushes[:200]:
         push(one)
-    before = _memory(worker)
+    before, slowest = _memory(worker), []
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(push, pushes[300:]))
+        for start in range(200, 5000, 800):
+            times = sorted(pool.map(push, pushes[start : start + 800]))
+            slowest.append(times[len(times) * 99 // 100])
     assert set(statuses) <= {403, 413, 400}
     assert town.cogito.calls == calls
     assert _memory(worker) - before < 20 * 1024
-    assert sorted(times)[int(len(times) * 0.5)] < 0.1
+    # What others do on this machine makes some rounds slow, a slow input makes all of them.
+    assert min(slowest) < 0.1, slowest
     rows = town.house.database.read(lambda c: c.execute(select(TurnRow).where(TurnRow.question == "攻击")).all())
     assert not rows
 

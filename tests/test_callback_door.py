@@ -8,10 +8,14 @@ from flask import Flask
 from core.settings import Settings
 from wechat.callback import Emergency, callback_api
 from wechat.envelope import sign
+from wechat.visits import Visit
 
 
 class Broken:
-    def receive(self, push, by):
+    def visit(self, push, by):
+        return Visit(push, None, by)
+
+    def receive(self, visit):
         raise RuntimeError("the database is away")
 
 
@@ -32,7 +36,7 @@ def push(client, age=0):
 
 
 def test_a_fault_of_ours_is_silence_and_then_a_sentence(client, monkeypatch):
-    monkeypatch.setattr("wechat.callback.SILENT_SECONDS", 0.05)
+    monkeypatch.setattr("wechat.line.SILENT_SECONDS", 0.05)
     with pytest.raises(ConnectionResetError):
         push(client)
     told = push(client)  # no silence is left

@@ -5,8 +5,10 @@ import signal
 import time
 
 import pytest
+from sqlalchemy import update
 
 from core.store import accounts, deliveries
+from core.tables import DeliveryRow, FollowerRow
 from tests.phones import LABEL, body, street
 from tests.server import wait_until
 from tests.test_delivery import sentences
@@ -58,6 +60,57 @@ def test_a_slow_answer_is_pushed_and_typing_is_shown(town):
     assert town.house.calls("慢[slow") == 1
 
 
+def earlier(town, phone, row, column, seconds):
+    """Move a time of this follower's into the past; the simulator's clock goes as far ahead."""
+    theirs = update(row).where(row.openid == phone.openid)
+    town.house.database.write(lambda c: c.execute(theirs.values({column: column - seconds * 1000})).rowcount)
+
+
+def test_typing_is_renewed_while_it_takes_long_and_never_doubled(town, monkeypatch):
+    """The simulator refuses typing that is doubled; every call of it is counted here."""
+    calls, chats = [], town.official.chats
+    type_ = chats.type
+
+    def counted(openid, now, command):
+        calls.append(openid)
+        type_(openid, now, command)
+
+    monkeypatch.setattr(chats, "type", counted)
+    phone = town.phone()
+    town.cogito.when("打字很久", pieces=["写得", "很慢的回答。"], every=0, hold_at=1)
+    phone.say("打字很久")
+    chat = chats.of(phone.openid)
+    wait_until(lambda: chat.typing_until > time.time())
+    town.house.wait_tick()
+    assert calls.count(phone.openid) == 1
+    town.official.world.advance(16)
+    try:
+        earlier(town, phone, FollowerRow, FollowerRow.typing_at, 16)
+        wait_until(lambda: chat.typing_until > town.official.world.now())
+        town.house.wait_tick()
+        assert calls.count(phone.openid) == 2
+    finally:
+        town.official.world.advance(-16)
+    town.house.cogito.release()
+    assert body(phone.wait_for(bool, 15)[-1].text) == "写得很慢的回答。"
+
+
+def test_after_twenty_seconds_the_whole_paragraphs_so_far_are_sent(town):
+    phone = town.phone()
+    first, second, third = ("第一段写完了。\n\n", "第二段也写完了。\n\n第三段才写", "到一半，现在好了。")
+    town.cogito.when("三段话", pieces=[first, second, third], every=0, hold_at=2)
+    assert phone.say("三段话").verdict.kind == "nothing"
+    town.house.wait_tick()
+    assert phone.news() == []
+    earlier(town, phone, DeliveryRow, DeliveryRow.created_at, 20)
+    (part,) = phone.wait_for(bool)
+    assert (body(part.text), part.ai) == ("第一段写完了。\n\n第二段也写完了。", True)
+    town.cogito.release()
+    rest = phone.wait_for(lambda lines: len(lines) == 2)[1]
+    assert body(rest.text) == "第三段才写到一半，现在好了。" and rest.text.endswith("（完）")
+    assert town.house.calls("三段话") == 1
+
+
 def test_a_long_answer_comes_in_five_messages_at_most_and_the_rest_by_going_on(town):
     whole = sentences(240)
     phone = town.phone()
@@ -66,7 +119,7 @@ def test_a_long_answer_comes_in_five_messages_at_most_and_the_rest_by_going_on(t
     lines = phone.wait_for(lambda lines: len(lines) >= 5, 20)
     assert all(len(line.text.encode()) <= 2000 for line in lines)
     assert "回复“继续”查看" in lines[4].text and "继续" not in "".join(texts(lines[:4]))
-    time.sleep(1)
+    town.house.wait_tick()
     assert len(phone.wait_for(bool)) == 5
     pieces = [body(text) for text in texts(lines)]
     while True:

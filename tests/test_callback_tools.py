@@ -7,6 +7,7 @@ import pytest
 from core.settings import Settings
 from core.store import content
 from tests.loopback import serving
+from tests.server import Process, free_port
 from wechat import autoreplies, menu
 from wechat.checks import official_account
 from wechat.messaging import Messaging
@@ -118,3 +119,10 @@ def test_the_doctor_names_an_address_that_is_not_listed(desk, settings):
 
 def test_nothing_is_checked_where_there_is_no_account():
     assert list(official_account(Settings())) == []
+
+
+def test_a_wechat_that_cannot_be_reached_is_not_said_to_refuse(tmp_path):
+    pull = Process("menu", tmp_path, "pull", simulator_port=free_port())
+    assert pull.popen.wait(20) == 1
+    assert "连不上微信 http://127.0.0.1" in pull.log and "make run" in pull.log
+    assert "拒绝" not in pull.log and "Traceback" not in pull.log

@@ -2,6 +2,7 @@
 
 import http.client
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -124,3 +125,14 @@ def test_one_may_log_out_and_be_erased(cloud: House) -> None:
     assert call(cloud, "DELETE", "/api/me", who).status_code == 204
     assert cloud.database.read(users.of_identity, SIMULATOR_APPID, who["X-WX-OPENID"]) is None
     assert call(cloud, "GET", "/api/me", who).json()["user_id"] != first
+
+
+def test_without_an_appid_of_ours_no_header_chooses_among_users(tmp_path: Path, simulator: str) -> None:
+    settings = {"wechat_cloud": 1, "wechat_appid": "wx00000000000000oa", "host": "127.0.0.1"}
+    with housing(tmp_path, simulator, settings) as house:
+        who, unionid = somebody(), f"u{uuid4().hex[:27]}"
+        known = call(house, "GET", "/api/me", who | {"X-WX-UNIONID": unionid}).json()["user_id"]
+        for appid in ("unionid", "address", "wx0123456789abcdef"):
+            assert call(house, "GET", "/api/me", who | {"X-WX-APPID": appid}).json()["user_id"] == known
+        forged = {"X-WX-OPENID": unionid, "X-WX-APPID": "unionid"}
+        assert call(house, "GET", "/api/me", forged).json()["user_id"] != known

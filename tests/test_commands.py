@@ -1,6 +1,5 @@
 """The commands of an operator: `staff add`, `db backup`."""
 
-import logging
 import shutil
 import sqlite3
 import threading
@@ -15,6 +14,7 @@ from click.testing import CliRunner, Result
 from sqlalchemy import make_url
 
 import app
+import core.database
 from core import backup as backups
 from core import migrate
 from core.backup import BackupError, backup
@@ -22,15 +22,15 @@ from core.database import Database
 from core.store import content
 from core.store import staff as accounts
 from tests.databases import fresh_database, missing
+from tests.logged import logged_elsewhere
 
 
 @pytest.fixture(autouse=True)
 def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """In a folder of its own; a command sets the log up for its process, which here is ours."""
     monkeypatch.chdir(tmp_path)
-    handlers, level = logging.root.handlers[:], logging.root.level
-    yield
-    logging.root.handlers[:], logging.root.level = handlers, level
+    with logged_elsewhere():
+        yield
 
 
 def run(*arguments: str, typed: str = "") -> Result:
@@ -69,6 +69,17 @@ def test_a_member_of_staff_may_type_a_password(tmp_path: Path) -> None:
     assert "correct horse" not in done.stdout + done.stderr
     row = account(f"sqlite:///{tmp_path}/data/chat.db", "admin")
     assert argon2.PasswordHasher().verify(row.password_hash, "correct horse")
+
+
+@pytest.mark.parametrize("command", [("db", "upgrade"), ("menu", "pull"), ("replies", "import")])
+def test_a_database_that_is_away_is_said_in_a_line(command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql+psycopg://me:pass-word@127.0.0.1:9/chat")
+    monkeypatch.setattr(core.database, "AWAY_SECONDS", 0.1)
+    done = run(*command)
+    assert done.exit_code == 1
+    told = str(done.exception)  # of a SystemExit: what Python itself writes to stderr
+    assert isinstance(done.exception, SystemExit) and told.startswith("数据库：连不上 127.0.0.1:9")
+    assert "pass-word" not in told and "\n" not in told
 
 
 def test_a_backup_made_while_others_write_is_whole(tmp_path: Path) -> None:

@@ -421,6 +421,22 @@ def test_the_whole_batch_survives_a_connection_that_dies(server: Database) -> No
     assert stored(server) == {"test0", "test1", "test2"}
 
 
+def test_a_batch_worth_a_retry_is_run_once_more_together(server: Database) -> None:
+    """One by one, on a busy server, it would cost a commit each."""
+    seen: list[Connection] = []
+
+    def watched(connection: Connection, name: str, dies: bool = False) -> str:
+        seen.append(connection)
+        if dies and len(seen) <= 3:
+            kill(server, connection)
+        return put(connection, name)
+
+    works = [partial(watched, name=f"test{number}", dies=number == 1) for number in range(3)]
+    assert written_together(server, *works) == ["test0", "test1", "test2"]
+    assert len(seen) == 5  # two, then three
+    assert len(set(map(id, seen[2:]))) == 1
+
+
 def test_a_read_is_tried_once_more_on_a_fresh_connection_and_then_given_up(server: Database) -> None:
     tries: list[int] = []
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from flask import Flask, Response, request
 from sqlalchemy import create_engine, make_url, text
 
+import app
 from core import doctor, migrate
 from core.database import Database
 from core.doctor import Finding
@@ -27,9 +29,12 @@ from core.settings import Settings
 from tests.databases import fresh_database
 from tests.fakes import FakeCogito
 from tests.house import House
+from tests.logged import logged_elsewhere
 from tests.loopback import serving
-from tests.server import ROOT, free_port
+from tests.server import ROOT, Api, free_port
+from wechat.checks import official_account
 from wechat.diagnosis import clock, wechat
+from wechat.simulator.account import Account
 from wechat.simulator.app import create_simulator
 
 APPID, SECRET = "wx0123456789abcdef", "5ec7e75ec7e75ec7e75ec7e75ec7e700"
@@ -436,6 +441,75 @@ def test_all_that_is_wrong_is_told_at_once_and_no_secret_with_it(
     assert [line.split("：")[0] for line in wrong] == ["✗ 数据库", "✗ 模型", "✗ 小程序"]
     for secret in ("db-passw0rd", "sk-model-key", "a-wrong-app-secret"):
         assert secret not in done.stdout + done.stderr
+
+
+OFFICIAL = {"WECHAT_APPID": "wxdesk0000000002", "WECHAT_SECRET": SECRET, "WECHAT_TOKEN": "abc123"}
+BROKEN: dict[str, tuple[dict[str, str], str]] = {
+    "the database is not running": ({"DATABASE_URL": "postgresql+psycopg://me@127.0.0.1:9/chat"}, "没有数据库在监听"),
+    "its password is wrong": ({"DATABASE_URL": "mysql+pymysql://nobody_here:x@127.0.0.1/chat"}, "拒绝了用户名或密码"),
+    "it has no such database": ({"DATABASE_URL": "mysql+pymysql://root@127.0.0.1/none_such"}, "没有名为 none_such"),
+    "the model is not running": ({"MODEL_API_URL": "http://127.0.0.1:9/v1/chat/completions"}, "没有程序在监听"),
+    "its address is not whole": ({"MODEL_API_URL": "{fussy}/v1"}, "写到 /v1/chat/completions 为止"),
+    "its key is wrong": ({"MODEL_API_KEY": "a-wrong-key"}, "拒绝了密钥"),
+    "its name is wrong": ({"MODEL_NAME": "gpt"}, "没有名为 gpt 的模型"),
+    "the AppSecret is wrong": ({"MINIPROGRAM_SECRET": "ff" * 16}, "AppSecret 不对"),
+    "the AppID is wrong": ({"MINIPROGRAM_APPID": "wxffffffffffffffff"}, "AppID 不对"),
+    "the platform cannot be reached": ({"WECHAT_API_URL": "http://127.0.0.1:9"}, "连不上 http://127.0.0.1:9"),
+    "pushes are encrypted and read as plain": (
+        OFFICIAL | {"WECHAT_AES_KEY": AES_KEY, "WECHAT_MODE": "plain"},
+        "密文读不了",
+    ),
+    "the account may not push": (OFFICIAL | {"WECHAT_CUSTOMER_SERVICE": "1"}, "没有客服消息权限"),
+    "two ports are the same": ({"CONSOLE_PORT": "{port}"}, "CONSOLE_PORT 和 PORT 都是"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_of_a_configuration_that_is_wrong_in_one_thing_this_is_named_and_nothing_else(
+    name: str, fussy: str, tmp_path: Path, free_ports: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong, words = BROKEN[name]
+    desk = create_simulator({APPID: SECRET, OFFICIAL["WECHAT_APPID"]: SECRET}, Account(OFFICIAL["WECHAT_APPID"]))
+    with serving(desk) as weixin:
+        right = {
+            "MODEL_API_URL": f"{fussy}/v1/chat/completions",
+            "MODEL_API_KEY": "right-key",
+            "MODEL_NAME": "cogito",
+            "MODEL_CONTEXT_TOKENS": "4096",
+            "WECHAT_API_URL": weixin,
+            "MINIPROGRAM_APPID": APPID,
+            "MINIPROGRAM_SECRET": SECRET,
+            "HOST": "127.0.0.1",
+        }
+        for variable, value in (right | free_ports | wrong).items():
+            monkeypatch.setenv(variable, value.format(fussy=fussy, port=free_ports["PORT"]))
+        with logged_elsewhere():
+            done = CliRunner().invoke(app.main, ["doctor"])
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("✗")]
+    assert words in line and " → " in line
+    assert done.exit_code == 1
+
+
+@pytest.mark.parametrize("mode", ["safe", "plain"])
+def test_a_push_through_our_own_callback(
+    mode: str, tmp_path: Path, start_api: Callable[..., Api], database_url: str
+) -> None:
+    with serving(create_simulator({"wxdesk0000000002": SECRET}, Account("wxdesk0000000002"))) as weixin:
+        given = {
+            "host": "127.0.0.1",
+            "wechat_api_url": weixin,
+            "wechat_appid": "wxdesk0000000002",
+            "wechat_secret": SECRET,
+            "wechat_token": "abc123",
+            "wechat_mode": mode,
+            "wechat_aes_key": AES_KEY if mode == "safe" else "",
+        }
+        api = start_api(**given)
+        here = {"database_url": database_url, "port": api.port}
+        found = [str(finding) for finding in official_account(settings(**given | here))]
+        assert found[-1] == "✓ 公众号：推送自测通过", found
+        (line,) = faults(official_account, **given | here | {"wechat_token": "another"})
+        assert "URL 验证没有通过" in line
 
 
 def test_a_malformed_setting_is_named_too(tmp_path: Path) -> None:

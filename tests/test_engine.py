@@ -397,6 +397,12 @@ def test_a_blocked_question_is_neither_stored_nor_sent(desk: Desk, cogito: FakeC
     assert cogito.calls == 0 and desk.used() == 0
 
 
+def test_lengths_are_checked_before_any_text_is_searched_for_words(desk: Desk) -> None:
+    set_words(desk, block="赌博")
+    with pytest.raises(QuestionTooLong):
+        desk.engine.complete(desk.user, messages("去赌博吧", "好", "长" * 2001), channel="miniprogram")
+
+
 def test_a_blocked_answer_ends_and_what_was_shown_is_taken_back(desk: Desk, cogito: FakeCogito) -> None:
     set_words(desk, block="赌博")
     cogito.will_say("你好，我们去赌", "博吧，那里很好玩", hold_at=1)

@@ -167,11 +167,16 @@ def test_what_is_left_unanswered_on_purpose_is_told_as_such(written: Callable[[]
         yield b"half"
         raise ConnectionResetError
 
+    counted: list[tuple[str, str, int]] = []
     for pieces in (silent, broken):
-        app = AccessLog(lambda environ, start, pieces=pieces: (start("200 OK", []), pieces())[1])  # type: ignore[misc]
+        app = AccessLog(
+            lambda environ, start, pieces=pieces: (start("200 OK", []), pieces())[1],  # type: ignore[misc]
+            lambda *ended: counted.append(ended),
+        )
         answer = app({"REQUEST_METHOD": "POST", "PATH_INFO": "/wechat/callback"}, lambda *_: None)  # type: ignore[arg-type]
         with pytest.raises(ConnectionResetError):
             list(answer)
         answer.close()  # type: ignore[attr-defined]
     first, second = written()
     assert (" 0 " in first or '"status":0,' in first) and (" 200 " in second or '"status":200,' in second)
+    assert counted == [("POST", "/wechat/callback", 0), ("POST", "/wechat/callback", 200)]

@@ -11,7 +11,9 @@ import pytest
 import requests
 
 from tests.house import House, housing, problem
+from tests.phones import street
 from tests.server import Api, wait_until
+from wechat.simulator.world import Fault
 
 PROXIED = {"X-Forwarded-For": "203.0.113.9"}
 
@@ -78,6 +80,24 @@ def test_what_waits_and_what_is_written_is_told_as_it_is(measured: House) -> Non
         user.wait_final(turn)
     assert told() == (0, 0)
     measured.cogito.hold_again()
+
+
+def test_deliveries_of_the_official_account_and_what_is_pushed_are_counted(tmp_path: Path) -> None:
+    with street(tmp_path, processes=1, wechat_customer_service=1) as town:
+        phone = town.phone()
+        assert phone.say("很快[say:很快就有的回答。]").text
+        town.official.world.inject(Fault("/cgi-bin/message/custom/send", errcode=45011))  # it is tried again
+        phone.say("慢[slow:2][say:慢慢写好的回答。]")
+        phone.wait_for(lambda lines: any(line.way == "pushed" for line in lines))
+        requests.post(f"{town.house.api.url}/wechat/callback", data="<xml/>", timeout=5)
+        told = figures(town.house)
+        deliveries = {name: value for name, value in told.items() if name.startswith("chat_deliveries_total")}
+        assert deliveries == {
+            'chat_deliveries_total{outcome="answered"}': 2,
+            'chat_deliveries_total{outcome="refused"}': 1,
+        }
+        assert told['chat_customer_service_messages_total{result="sent"}'] == 1
+        assert told['chat_customer_service_messages_total{result="45011"}'] == 1
 
 
 def test_what_a_killed_worker_counted_stays(measured: House) -> None:

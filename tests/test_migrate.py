@@ -80,16 +80,21 @@ def test_an_empty_database_is_at_no_revision(tmp_path: Path) -> None:
     database.dispose()
 
 
+def is_ours(name: str | None, *_: object) -> bool:
+    """The index of texts is another thing in each database, and none of SQLAlchemy's: see core/store/grams.py."""
+    return not (name or "").startswith("turn_grams")
+
+
 def test_the_migrations_make_exactly_the_tables_that_the_code_knows(any_database: Database) -> None:
     def differences(connection: Connection) -> list[object]:
-        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        options = {"compare_type": True, "compare_server_default": True, "include_name": is_ours}
+        context = MigrationContext.configure(connection, opts=options)
         return list(compare_metadata(context, Base.metadata))
 
     assert any_database.read(differences) == []
-    assert any_database.read(lambda c: set(inspect(c).get_table_names())) == {
-        *Base.metadata.tables,
-        "alembic_version",
-    }
+    names = any_database.read(lambda c: set(inspect(c).get_table_names()))
+    assert {name for name in names if is_ours(name)} == {*Base.metadata.tables, "alembic_version"}
+    assert "turn_grams" in names
 
 
 def test_a_new_server_has_prompts_words_and_something_to_say(any_database: Database) -> None:

@@ -1,6 +1,7 @@
 """The model's client against a real server on loopback. Most of it runs a second time under gevent."""
 
 import contextlib
+import itertools
 import os
 import shutil
 import socket
@@ -530,6 +531,36 @@ def _full_listener() -> Iterator[str]:
             waiting.setblocking(False)
             waiting.connect_ex(listener.getsockname())
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1/chat/completions"
+
+
+@pytest.mark.parametrize("endless", [b"HTTP/1.1 200 OK\r\nX-Slow: ", b"HTTP/1.1 100 Continue\r\n\r\n"])
+def test_headers_that_drip_do_not_outlast_the_deadline(build: Build, endless: bytes):
+    with _dripping(endless) as url:
+        begin = time.monotonic()
+        with pytest.raises(ModelTimeout):
+            text_of(ask(build(url, first_token_seconds=0.6)))
+        assert 0.5 < time.monotonic() - begin < 1.5
+
+
+@contextlib.contextmanager
+def _dripping(beginning: bytes) -> Iterator[str]:
+    """A URL whose answer begins like this, again and again, byte by byte."""
+    left = threading.Event()
+
+    def drip() -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            for byte in itertools.cycle(beginning):
+                if left.wait(0.02):
+                    return
+                connection.sendall(bytes([byte]))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=drip)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1/chat/completions"
+        left.set()
+        thread.join()
 
 
 # Broken answers

@@ -78,6 +78,30 @@ def test_sentences_and_long_rules_keep_words_apart(mark: str) -> None:
     assert masking("暴力").mask(text) == text
 
 
+@pytest.mark.parametrize("mark", ["\n", "\r\n", "：", ":", "—", "——", "–", "、", " — ", "-\n-"])
+def test_a_longer_word_is_found_over_what_also_parts_sentences(mark: str) -> None:
+    text = f"去参加法轮{mark}功吧，法{mark}轮{mark}功"
+    assert masking("法轮功").mask(text) == "去参加**吧，**"
+    assert "".join(fed(masking("法轮功").guard(), *text)) == "去参加**吧，**"
+    with pytest.raises(ContentBlocked):
+        masking(block="法轮功").check(text)
+
+
+@pytest.mark.parametrize("text", ["方法：轮流来", "换个方法\n轮到我", "有三种办法——轮换", "宪法、轮船", "方法。轮功"])
+def test_two_sentences_that_meet_make_no_word(text: str) -> None:
+    assert masking("法轮 法轮功").mask(text) == text
+    assert "".join(fed(masking("法轮 法轮功").guard(), *text)) == text
+
+
+def test_a_sentence_s_end_makes_no_word_harmless() -> None:
+    assert masking("暴力", allow="反暴力").mask("是正还是反：暴力") == "是正还是反：**"
+
+
+def test_a_word_that_is_written_with_a_colon_is_found_as_it_is_written() -> None:
+    words = WordFilter([Word("买：卖")])
+    assert words.mask("先买：卖再说") == "先**再说"
+
+
 def test_separators_are_skipped_between_chinese_characters_only() -> None:
     assert masking("sex 加v信").mask("s-e-x 加 v信") == "s-e-x 加 v信"
     assert masking("c++ t-shirt").mask("学C++，穿T-shirt") == "学**，穿**"
@@ -276,11 +300,11 @@ def test_a_stream_under_way_keeps_its_words() -> None:
 # ---- Whatever the words, the text and the pieces
 
 LETTERS = "中国反aB1"
-TEXTS = st.text(alphabet=LETTERS + "國ａ *-。\n\u200b㈱株㏂…👋", max_size=40)
+TEXTS = st.text(alphabet=LETTERS + "國ａ *-。：—\n\u200b㈱株㏂…👋", max_size=40)
 LISTS = st.lists(
     st.builds(
         Word,
-        st.text(alphabet=LETTERS + "國ａ *-。株(.m", max_size=5),
+        st.text(alphabet=LETTERS + "國ａ *-。：株(.m", max_size=5),
         st.sampled_from(["mask", "mask", "allow"]),
     ),
     max_size=6,

@@ -96,7 +96,11 @@ def test_every_reference_leads_somewhere_and_every_schema_is_one(described: dict
 def test_what_is_shown_to_people_is_chinese(described: dict[str, Any]) -> None:
     for path, method, operation in operations(described):
         told = [operation["summary"], *(one["description"] for one in operation["responses"].values())]
-        told += [one["description"] for one in operation["parameters"] if one["in"] != "path"]
+        told += [one["description"] for one in operation["parameters"]]
+        content = operation.get("requestBody", {}).get("content", {}).get("application/json")
+        if content is not None:
+            body = described["components"]["schemas"][content["schema"]["$ref"].rpartition("/")[2]]
+            told += [field.get("description", "") for field in body["properties"].values()]
         assert all(re.search("[\u4e00-\u9fff]", text) for text in told), (method, path, told)
 
 

@@ -35,6 +35,30 @@ def test_a_wrong_address_or_method_is_a_problem_too(
     assert ("Allow" in response.headers) == (status == 405)
 
 
+def test_a_browser_at_a_new_server_is_shown_the_way(house: House) -> None:
+    page = requests.get(f"{house.api.url}/", headers={"Accept": "text/html,*/*;q=0.8"}, timeout=10)
+    assert page.status_code == 200 and page.url == f"{house.api.url}/docs"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "field"),
+    [
+        ("POST", "/api/chat", {}, "content"),
+        ("POST", "/api/chat", {"content": 5}, "content"),
+        ("POST", "/api/chat", {"content": "你好", "max_tokens": 0}, "max_tokens"),
+        ("POST", "/chat", {"messages": [{"role": "user"}]}, "messages.0.content"),
+        ("POST", "/chat", {"messages": []}, "messages"),
+        ("GET", "/api/conversations?limit=x", None, "limit"),
+        ("GET", "/api/conversations?before=x", None, "before"),
+        ("POST", "/api/chat", [], "JSON"),
+    ],
+)
+def test_the_field_that_is_wrong_is_named(house: House, method: str, path: str, body: object, field: str) -> None:
+    user = house.login()
+    answer = user.call(method, path, json=body)
+    assert f" {field} " in problem(answer, 400, "invalid_message")["detail"]
+
+
 def test_every_answer_bears_the_name_of_its_request(house: House) -> None:
     user = house.login()
 
@@ -66,13 +90,15 @@ def test_a_bug_is_logged_with_its_traceback_and_told_without(house: House) -> No
         house.database.write(lambda connection: connection.execute(text(f"ALTER TABLE {old} RENAME TO {new}")))
 
     rename("conversations", "gone")
-    told = problem(user.get("/api/conversations"), 500, "internal")
-    assert told["detail"] == "服务器内部错误，请稍后再试。"
-    assert "OperationalError" not in str(told)
-    wait_until(lambda: "no such table: conversations" in house.api.log)
-    assert "Traceback" in house.api.log
-    assert user.get("/api/me").status_code == 200
-    rename("gone", "conversations")
+    try:
+        told = problem(user.get("/api/conversations"), 500, "internal")
+        assert told["detail"] == "服务器内部错误，请稍后再试。"
+        assert "Error" not in str(told).replace("Internal Server Error", "")
+        wait_until(lambda: re.search("Error.*conversations", house.api.log))
+        assert "Traceback" in house.api.log
+        assert user.get("/api/me").status_code == 200
+    finally:
+        rename("gone", "conversations")
     assert user.get("/api/conversations").status_code == 200
     house.overlook_bugs()
 

@@ -1,6 +1,8 @@
 """/health while the process can answer, /ready with what is missing, and a bug is a bug."""
 
-from collections.abc import Iterator
+import resource
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import requests
@@ -38,6 +40,22 @@ def test_without_its_model_a_process_is_healthy_and_not_ready(house: House) -> N
     finally:
         house.cogito.healthy = True
     wait_until(lambda: ready(house.other) == (200, {}), 5)
+
+
+def test_a_full_disk_is_no_rush_and_ready_names_the_database(start_api: Callable[..., Api], tmp_path: Path) -> None:
+    api = start_api(database_url=f"sqlite:///{tmp_path / 'full.db'}")
+    user = api.login()
+    (worker,) = api.children()
+    # Files may not grow any more; the log has come less far.
+    resource.prlimit(worker, resource.RLIMIT_FSIZE, (64 * 1024, resource.RLIM_INFINITY))
+    (refused,) = wait_until(lambda: [a for a in [user.ask("写得下吗" * 100)] if a.status_code >= 500], 20)
+    problem(refused, 500, "internal")
+    assert "cannot be written" in api.log and "Traceback" not in api.log
+    status, missing = ready(api)
+    assert status == 503 and "disk" in missing["database"]
+    resource.prlimit(worker, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert user.ask("现在呢").json()["reply"] == "回答：现在呢"
+    wait_until(lambda: ready(api) == (200, {}), 12)
 
 
 # On PostgreSQL: a database that can be out of reach, and that is stricter than SQLite

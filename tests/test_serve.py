@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import stat
 import time
@@ -18,12 +19,12 @@ class Server(Process):
     """All processes of a server in local mode."""
 
     def __init__(self, folder: Path, **settings: object) -> None:
-        self.port, self.simulator_port = free_port(), free_port()
+        self.port, self.simulator_port, self.console_port = free_port(), free_port(), free_port()
         self.url, self.simulator = f"http://127.0.0.1:{self.port}", f"http://127.0.0.1:{self.simulator_port}"
-        ports = {"port": self.port, "simulator_port": self.simulator_port}
+        ports = {"port": self.port, "simulator_port": self.simulator_port, "console_port": self.console_port}
         super().__init__("serve", folder, **(ports | settings))
 
-    def wait_started(self, seconds: float = 30) -> "Server":
+    def wait_started(self, seconds: float = 60) -> "Server":
         def started() -> bool:
             assert self.popen.poll() is None, self.log
             return "已启动" in self.log
@@ -63,7 +64,7 @@ def test_the_demo_model_is_called_so_wherever_a_person_looks(server: Server) -> 
 
 def test_it_is_ready_and_listens_on_loopback_only(server: Server) -> None:
     assert requests.get(f"{server.url}/ready", timeout=5).status_code == 200
-    for port in (server.port, server.simulator_port):
+    for port in (server.port, server.simulator_port, server.console_port):
         listening = [line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
         assert f"0100007F:{port:04X}" in listening
         assert f"00000000:{port:04X}" not in listening
@@ -97,7 +98,7 @@ def test_sigterm_ends_everything_cleanly_and_in_time(tmp_path: Path) -> None:
     begun = time.monotonic()
     assert server.stop(8) == 0
     assert time.monotonic() - begun < 8
-    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    wait_until(lambda: not [pid for pid in pids if _alive(pid)], 5, "the end of all children")
     assert not (tmp_path / "data" / "model.json").exists()
     again = Server(tmp_path).wait_started()
     try:
@@ -115,11 +116,49 @@ def test_children_do_not_outlive_a_parent_that_was_killed(tmp_path: Path) -> Non
     wait_until(lambda: not [pid for pid in pids if _alive(pid)], 10, "the end of all children")
 
 
+def test_the_console_s_first_account_is_told_once_and_lets_one_in(server: Server) -> None:
+    told = re.findall(r"第一个账号：admin，密码（只显示这一次）：(\S+)", server.log)
+    assert len(told) == 1
+    form = {"name": "admin", "password": told[0]}
+    console = f"http://127.0.0.1:{server.console_port}"
+    answer = requests.post(f"{console}/login", data=form, allow_redirects=False, timeout=10)
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/")
+    assert requests.get(console, cookies=answer.cookies, timeout=10).status_code == 200
+
+
+def test_a_console_that_dies_is_started_again(server: Server) -> None:
+    before = server.child("console")
+    os.kill(before, signal.SIGKILL)
+
+    def back() -> bool:
+        with contextlib.suppress(requests.RequestException, LookupError):
+            health = requests.get(f"http://127.0.0.1:{server.console_port}/health", timeout=2)
+            return server.child("console") != before and health.ok
+        return False
+
+    wait_until(back, 40, "the console's return")
+
+
 def test_a_taken_port_is_said_in_one_line(server: Server, tmp_path: Path) -> None:
     second = Process("serve", tmp_path, port=server.port, simulator_port=free_port())
     assert second.popen.wait(20) == 1
     assert f"无法监听 127.0.0.1:{server.port}：端口已被占用" in second.log
+    assert "用 PORT 换一个端口" in second.log
     assert "Traceback" not in second.log
+    third = Process("simulator", tmp_path, simulator_port=server.simulator_port)
+    assert third.popen.wait(20) == 1
+    assert f"127.0.0.1:{server.simulator_port}：端口已被占用" in third.log and "SIMULATOR_PORT" in third.log
+
+
+def test_nobody_is_refused_while_the_api_is_started_again(server: Server) -> None:
+    """WeChat gives a message up after three refused connections, which take no time at all."""
+    before = server.child("api")
+    workers = _children(before)
+    os.kill(before, signal.SIGKILL)
+    for worker in workers:
+        os.kill(worker, signal.SIGKILL)
+    assert requests.get(f"{server.url}/health", timeout=20).status_code == 200
+    assert server.child("api") != before
 
 
 def test_a_bad_setting_is_said_in_one_line(tmp_path: Path) -> None:

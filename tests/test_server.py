@@ -1,5 +1,6 @@
 """The server as a real process: what it does when it starts, when it is told to stop, and when parts of it die."""
 
+import json
 import os
 import re
 import signal
@@ -7,6 +8,7 @@ import socket
 import subprocess
 import sys
 from contextlib import contextmanager, suppress
+from http.client import HTTPResponse
 from pathlib import Path
 
 import pytest
@@ -83,6 +85,37 @@ def test_it_leaves_no_files(tmp_path, monkeypatch):
         assert list(tmp_path.iterdir()) == []
 
 
+def test_a_reader_who_takes_nothing_is_let_go():
+    with started(SEND_SECONDS="0.5") as process:
+        server = Server(process)
+        with server.send("GET /endless HTTP/1.1\nHost: x\n\n"):
+            server.hear("stream begins")
+            server.hear("stream ends")
+        assert server.get("/pid").ok
+        process.terminate()
+        assert not any("Traceback" in line for line in server.rest())
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        ("NONSENSE\n\n", 400),
+        ("GET / HTTP/1.1\nHost: x\nbroken header\n\n", 400),
+        (f"GET /{'long' * 2000} HTTP/1.1\nHost: x\n\n", 414),
+        (f"GET / HTTP/1.1\nHost: x\nX: {'long' * 5000}\n\n", 431),
+    ],
+)
+def test_what_is_no_http_is_answered_as_a_problem(server, sent, status):
+    with server.send(sent) as connection:
+        answer = HTTPResponse(connection)
+        answer.begin()
+        told = json.loads(answer.read())
+    assert (answer.status, told["status"], told["code"]) == (status, status, "invalid_message")
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.headers["X-Request-Id"] == told["request_id"]
+    assert "long" not in str(told) and "broken" not in str(told)
+
+
 @pytest.mark.parametrize("how", ["SIGTERM", "Ctrl-C"])
 def test_a_request_in_flight_is_finished_and_the_lifecycle_told_in_order(server, how):
     with server.send("GET /until-told HTTP/1.1\nHost: x\nConnection: close\n\n") as connection:
@@ -131,7 +164,7 @@ def test_an_address_in_use_is_one_clear_line():
         port = taken.getsockname()[1]
         with started(port) as process:
             assert process.stdout.read() == (
-                f"无法监听 127.0.0.1:{port}：端口已被占用。请先停掉占用它的程序，或换一个端口。\n"
+                f"无法监听 127.0.0.1:{port}：端口已被占用。请先停掉占用它的程序，或用 PORT 换一个端口。\n"
             )
             assert process.wait() == 1
 

@@ -194,6 +194,20 @@ def test_settings_are_frozen() -> None:
         settings.port = 1  # type: ignore[misc]
 
 
+@pytest.mark.parametrize("line", ["MODEL_API_KEY sk-secret", "MODEL_API_KEY", "'sk-secret'"])
+def test_a_line_of_the_env_file_that_sets_nothing_stops_the_start(line: str) -> None:
+    Path(".env").write_text(f"# 注释\n\nPORT=9001\n{line}\n")
+    assert fault() == ".env 第 4 行看不懂，应写成 名称=值"
+
+
+def test_an_address_of_the_model_that_is_not_whole_is_doubted(env: Callable[..., None]) -> None:
+    env(MODEL_API_URL="http://me:pass@gpu:8000/v1, http://gpu:8001/v1/chat/completions, http://gpu:8002")
+    assert Settings.load().doubts == [
+        "MODEL_API_URL 应写到 /v1/chat/completions 为止，现在以 /v1 结尾，可能得不到回答",
+        "MODEL_API_URL 应写到 /v1/chat/completions 为止，现在以 / 结尾，可能得不到回答",
+    ]
+
+
 # ---- Malformed values
 
 
@@ -208,7 +222,8 @@ def test_settings_are_frozen() -> None:
         ("SESSION_DAYS", "inf", "SESSION_DAYS=inf：应为有限的数字"),
         ("MODEL_IDLE_SECONDS", "nan", "MODEL_IDLE_SECONDS=nan：应为有限的数字"),
         ("CHAT_LOGIN", "perhaps", "CHAT_LOGIN=perhaps：应为 1/0、true/false 或 on/off"),
-        ("LOG_FORMAT", "xml", "LOG_FORMAT=xml：应为 'console' or 'json' 之一"),
+        ("LOG_FORMAT", "xml", "LOG_FORMAT=xml：应为 console、json 之一"),
+        ("LOG_LEVEL", "loud", "LOG_LEVEL=LOUD：应为 DEBUG、INFO、WARNING、ERROR 之一"),
         ("TIMEZONE", "Asia/Peking", "TIMEZONE=Asia/Peking：没有这个时区，写法如 Asia/Shanghai"),
         ("TIMEZONE", "../../etc/passwd", "TIMEZONE=../../etc/passwd：没有这个时区，写法如 Asia/Shanghai"),
         ("USER_PER_DAY", "-1", "USER_PER_DAY=-1：不能小于 0"),

@@ -127,7 +127,7 @@ def test_an_abnormal_reply_is_a_failure_and_final(desk, server, said):
 
 def test_overlapping_deliveries(desk, server):
     desk.account.overlap, desk.account.cut_seconds = True, 1.2
-    server.script = [(1.0, xml("慢"), 200)]
+    server.script = [(1.1, xml("慢"), 200)]
     message = say(desk)
     assert message.verdict.text == "慢"
     assert len(message.attempts) > 1

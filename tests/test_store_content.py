@@ -1,19 +1,21 @@
 """What staff write: every change is stored, and told to all processes by a revision. On every kind of database."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 from sqlalchemy import delete
 
 from core.database import Database
-from core.errors import NotFound
+from core.errors import Conflict, NotFound
 from core.live import FACTS, LiveContent
 from core.moderation import Word
 from core.store import content
+from core.store.content import Entry, Imported, WordQuery
 from core.store.upsert import insert_if_absent
 from core.tables import OptionRow, RevisionRow
-from tests.stores import second_process
+from tests.stores import in_threads, second_process
 
 
 def raised(database: Database, work: Callable[[], Any]) -> set[str]:
@@ -72,6 +74,52 @@ def test_a_version_that_does_not_exist_cannot_be_published(any_database: Databas
     assert raised(any_database, publish) == set()
 
 
+def test_versions_are_paged_and_found_by_their_number(any_database: Database) -> None:
+    made = [any_database.write(content.add_prompt, f"第{n}版", "", "", "") for n in range(3)]
+    assert [one.id for one in any_database.read(content.prompt_versions, 2)] == made[:0:-1]
+    assert [one.id for one in any_database.read(content.prompt_versions, 2, made[1])] == [made[0], 1]
+    assert any_database.read(content.prompt_version, made[1]).text == "第1版"
+    with pytest.raises(NotFound):
+        any_database.read(content.prompt_version, 999)
+
+
+def test_a_label_that_moved_since_staff_looked_is_not_moved_again(any_database: Database) -> None:
+    old, mine, theirs = (
+        any_database.write(content.add_prompt, name, "", "", "") for name in ("旧", "我的", "他们的")
+    )
+    any_database.write(content.publish_prompt, old, ["miniprogram", "official"])
+    seen = {"miniprogram": old, "official": old}
+    any_database.write(content.publish_prompt, theirs, ["official"], seen)
+
+    def publish() -> None:
+        with pytest.raises(Conflict):
+            any_database.write(content.publish_prompt, mine, ["miniprogram", "official"], seen)
+        with pytest.raises(Conflict):  # a label that was not there when they looked
+            any_database.write(content.publish_prompt, mine, ["official"], {})
+
+    assert raised(any_database, publish) == set()
+    live = any_database.read(content.live_prompts)
+    assert (live["miniprogram"].id, live["official"].id) == (old, theirs)  # not even the one that had not moved
+    any_database.write(content.publish_prompt, mine, ["miniprogram"], seen)
+    any_database.write(content.publish_prompt, mine, ["new"], seen)
+    assert any_database.read(content.live_prompts)["new"].id == mine
+
+
+def test_of_two_who_publish_at_the_same_moment_one_is_told(any_database: Database) -> None:
+    versions = [any_database.write(content.add_prompt, name, "", "", "") for name in "一二"]
+    seen = {key: one.id for key, one in any_database.read(content.live_prompts).items()}
+    with second_process(any_database) as other:
+        results = in_threads(
+            *[
+                partial(one.write, content.publish_prompt, version, ["miniprogram", "official"], seen)
+                for one, version in zip((any_database, other), versions, strict=True)
+            ]
+        )
+    assert sum(isinstance(one, Conflict) for one in results) == 1 and results.count(None) == 1
+    winner = versions[results.index(None)]
+    assert {one.id for one in any_database.read(content.live_prompts).values()} == {winner}
+
+
 # ---- Words
 
 
@@ -112,7 +160,94 @@ def test_thousands_of_words_are_stored_and_removed_at_once(any_database: Databas
     assert len(words(any_database)) == 2
 
 
+def texts(database: Database, limit: int = 100, offset: int = 0, **query: Any) -> tuple[list[str], int]:
+    rows, total = database.read(content.word_page, WordQuery(**query), limit, offset)
+    return [row.text for row in rows], total
+
+
+def test_words_are_searched_and_paged_those_added_last_first(any_database: Database) -> None:
+    given = [Entry("赌博", "block", "法律"), Entry("代开发票", "block", "广告"), Entry("50%OFF_x", "mask", "广告")]
+    any_database.write(content.import_words, given, "张三")
+    assert texts(any_database) == (["50%OFF_x", "代开发票", "赌博", "仇恨", "暴力"], 5)
+    assert texts(any_database, 2, 1) == (["代开发票", "赌博"], 5)
+    assert texts(any_database, 2, 10) == ([], 5)
+    assert texts(any_database, search="发") == (["代开发票"], 1)
+    assert texts(any_database, search="%off_X") == (["50%OFF_x"], 1)
+    assert texts(any_database, search="%o_f") == ([], 0)  # no wildcards
+    assert texts(any_database, action="block", category="法律") == (["赌博"], 1)
+    rows, _ = any_database.read(content.word_page, WordQuery(search="赌"), 1)
+    assert (rows[0].author, rows[0].category, rows[0].action) == ("张三", "法律", "block")
+    assert texts(any_database, ids=[rows[0].id]) == (["赌博"], 1)
+    assert texts(any_database, ids=[]) == ([], 0)
+    assert any_database.read(content.word_categories) == sorted(["法律", "广告"], key=str.encode)
+
+
+def test_an_import_tells_what_is_new_changed_and_there_already(any_database: Database) -> None:
+    def add() -> None:
+        given = [Entry("暴力", "mask"), Entry("仇恨", "block"), Entry("赌博", "mask", "法律"), Entry("赌博", "block")]
+        assert any_database.write(content.import_words, given) == Imported(new=1, changed=1, same=1)
+
+    assert raised(any_database, add) == {"words"}
+    assert words(any_database) == {"暴力": "mask", "仇恨": "block", "赌博": "block"}
+    any_database.write(content.import_words, [Entry("赌博", "block", "法律")])
+    assert any_database.write(content.import_words, [Entry("赌博", "mask")]) == Imported(0, 1, 0)
+    assert texts(any_database, category="法律", action="mask") == (["赌博"], 1)  # no category given: it stays
+
+
+def test_two_imports_of_the_same_words_at_the_same_moment_both_succeed(any_database: Database) -> None:
+    many = [Entry(f"词{number}", "mask") for number in range(700)]
+    with second_process(any_database) as other:
+        results = in_threads(
+            *[partial(one.write, content.import_words, many) for one in (any_database, other) for _ in range(2)]
+        )
+    assert sorted(results) == [Imported(0, 0, 700)] * 3 + [Imported(700, 0, 0)]
+    assert len(words(any_database)) == 702
+
+
+def test_words_that_fit_a_query_are_changed_and_deleted_together(any_database: Database) -> None:
+    given = [Entry(f"词{number}", "mask", "导入") for number in range(30)]
+    any_database.write(content.import_words, given)
+    imported = WordQuery(category="导入")
+
+    def change() -> None:
+        assert any_database.write(content.change_words, imported, action="block") == 30
+
+    assert raised(any_database, change) == {"words"}
+    assert texts(any_database, 1, action="block", category="导入")[1] == 30
+    assert any_database.write(content.change_words, WordQuery(search="词29"), category="别的") == 1
+    assert raised(any_database, lambda: any_database.write(content.change_words, imported)) == set()
+
+    def remove() -> None:
+        assert any_database.write(content.delete_words, imported) == 29
+
+    assert raised(any_database, remove) == {"words"}
+    assert set(words(any_database)) == {"暴力", "仇恨", "词29"}
+
+
 # ---- Keyword replies
+
+
+def test_a_reply_is_changed_from_what_staff_have_seen(any_database: Database) -> None:
+    number = any_database.write(content.add_keyword_reply, "地址", "exact", "南京路", enabled=False)
+    assert any_database.read(content.keyword_replies) == []
+    seen = any_database.read(content.keyword_reply_row, number)
+    assert any_database.read(content.every_keyword_reply) == [seen]
+
+    def change() -> None:
+        any_database.write(content.change_keyword_reply, seen, reply="北京路", enabled=True)
+
+    assert raised(any_database, change) == {"replies"}
+    assert [one.reply for one in any_database.read(content.keyword_replies)] == ["北京路"]
+
+    def change_again() -> None:
+        with pytest.raises(Conflict):
+            any_database.write(content.change_keyword_reply, seen, reply="上海路")
+
+    assert raised(any_database, change_again) == set()
+    assert any_database.read(content.keyword_reply_row, number).reply == "北京路"
+    any_database.write(content.remove_keyword_reply, number)
+    with pytest.raises(NotFound):
+        any_database.write(content.change_keyword_reply, seen, reply="上海路")
 
 
 def test_keyword_replies_come_in_the_order_they_are_tried(any_database: Database) -> None:
@@ -148,6 +283,20 @@ def test_an_option_is_replaced_and_the_others_stay(any_database: Database) -> No
     any_database.write(content.set_option, "welcome", "新的欢迎词")
     any_database.write(content.set_option, "welcome", "新的欢迎词")  # MySQL: found, though nothing changes
     assert any_database.read(content.options) == before | {"welcome": "新的欢迎词"}
+
+
+def test_options_are_changed_together_from_what_staff_have_seen(any_database: Database) -> None:
+    seen = any_database.read(content.options)
+    new = {"welcome": "你好呀", "suggestions": ["一"], "help": "帮助"}
+    any_database.write(content.change_options, new, seen)
+    assert any_database.read(content.options) == seen | new
+
+    def change() -> None:
+        with pytest.raises(Conflict):
+            any_database.write(content.change_options, {"help": "别的", "welcome": "别的"}, seen)
+
+    assert raised(any_database, change) == set()
+    assert any_database.read(content.options) == seen | new
 
 
 # ---- Revisions, and what the processes make of them

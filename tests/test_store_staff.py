@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from core.database import Database
-from core.errors import Conflict, Unauthorized
+from core.errors import Conflict, LastAdmin, NotFound, Unauthorized
 from core.store import staff
 from core.store.upsert import insert_if_absent
 from core.tables import StaffSessionRow
@@ -71,6 +71,46 @@ def test_a_session_ends_with_its_time_its_log_out_the_password_or_the_account(an
     any_database.write(staff.remove, account)
     assert ended(last)
     assert any_database.read(staff.get, "张三") is None
+
+
+def test_another_role_ends_the_sessions_of_an_account(any_database: Database) -> None:
+    account = make(any_database)
+    token = any_database.write(staff.open_session, account, 60)
+    any_database.write(staff.change_role, account, "admin")
+    with pytest.raises(Unauthorized):
+        any_database.read(staff.by_session, token)
+    assert any_database.read(staff.get, "张三").role == "admin"
+    with pytest.raises(NotFound):
+        any_database.write(staff.change_role, 999, "admin")
+    with pytest.raises(NotFound):
+        any_database.write(staff.remove, 999)
+
+
+def test_the_last_admin_stays(any_database: Database) -> None:
+    last, other = make(any_database, "店长", "admin"), make(any_database, "店员", "editor")
+    token = any_database.write(staff.open_session, last, 60)
+    for work, *more in ((staff.change_role, "editor"), (staff.remove,)):
+        with pytest.raises(LastAdmin):
+            any_database.write(work, last, *more)
+    assert any_database.read(staff.by_session, token).role == "admin"
+    any_database.write(staff.change_role, last, "admin")  # nothing changes
+    any_database.write(staff.change_role, other, "admin")
+    any_database.write(staff.remove, last)
+    assert [(one.name, one.role) for one in any_database.read(staff.everyone)] == [("店员", "admin")]
+
+
+def test_admins_who_remove_each_other_at_the_same_moment_leave_one(any_database: Database) -> None:
+    with second_process(any_database) as other:
+        for attempt in range(5):
+            one, two = (make(any_database, f"{name}{attempt}", "admin") for name in "甲乙")
+            keep = [row.id for row in any_database.read(staff.everyone) if row.id not in (one, two)]
+            for number in keep:
+                any_database.write(staff.remove, number)
+            results = in_threads(
+                partial(any_database.write, staff.remove, two), partial(other.write, staff.change_role, one, "viewer")
+            )
+            assert sum(isinstance(result, LastAdmin) for result in results) == 1, results
+            assert sum(row.role == "admin" for row in any_database.read(staff.everyone)) == 1
 
 
 def test_a_session_of_nobody_is_an_error_and_not_passed_over(any_database: Database) -> None:

@@ -183,7 +183,7 @@ def test_a_child_that_dies_is_started_again_and_the_others_never_notice(parent: 
     server.wait_for("child0 started", 2)
     assert server.pid("child0") != first
     assert server.pid("child1") == other and lives(other)
-    assert "child0 has ended (-9)" in server.told()
+    assert "child0已退出（-9）" in server.told()
     assert server.end() == 0
 
 
@@ -197,7 +197,7 @@ def test_a_child_that_keeps_dying_is_started_again_ever_more_slowly(
     os.kill(server.pid("child0"), signal.SIGKILL)
 
     def pauses() -> list[str]:
-        return re.findall(r"starting it again in ([\d.]+) s", server.told())
+        return re.findall(r"([\d.]+) 秒后重新启动", server.told())
 
     wait_until(lambda: len(pauses()) >= 4)
     assert pauses()[:4] == ["0.1", "0.2", "0.4", "0.4"]
@@ -219,7 +219,7 @@ def test_a_child_that_does_not_stop_is_killed_when_the_time_is_over(parent: Call
     wait_until(lambda: "announced" in server.told())
     assert server.end() == 0
     assert server.log[2:] == ["child0 told to stop", "child1 told to stop", "child1 ended"]
-    assert "child0 does not stop; it is killed" in server.told()
+    assert "child0没有停下来，强制结束" in server.told()
     assert not lives(server.pid("child0"))
 
 
@@ -238,7 +238,7 @@ def test_a_stop_while_a_child_waits_to_be_started_again_does_not_start_it(
     server = parent("plain", "plain", pauses=(60, 60))
     wait_until(lambda: "announced" in server.told())
     os.kill(server.pid("child0"), signal.SIGKILL)
-    wait_until(lambda: "child0 has ended" in server.told())
+    wait_until(lambda: "child0已退出" in server.told())
     assert server.end() == 0
     assert server.log.count("child0 started") == 1
     assert server.log[-1] == "child1 ended"

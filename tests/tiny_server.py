@@ -57,6 +57,9 @@ def app(environ, start_response):
             told.wait()
             say("request ends")
             answer = b"finished"
+        case "/endless":
+            start_response("200 OK", [])
+            return endless()
         case "/body":
             say("request begins")
             answer = environ["wsgi.input"].read()
@@ -64,7 +67,17 @@ def app(environ, start_response):
     return [answer]
 
 
+def endless():
+    say("stream begins")
+    try:
+        while True:
+            yield b"." * 65536
+    finally:
+        say("stream ends")
+
+
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
     port, workers, graceful = map(int, sys.argv[1:])
-    run(build, host="127.0.0.1", port=port, workers=workers, graceful_seconds=graceful, lifecycle=Tiny())
+    send = {"send_seconds": float(os.environ["SEND_SECONDS"])} if "SEND_SECONDS" in os.environ else {}
+    run(build, host="127.0.0.1", port=port, workers=workers, graceful_seconds=graceful, lifecycle=Tiny(), **send)

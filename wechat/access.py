@@ -19,11 +19,13 @@ LONGEST_PATH = 300
 class AccessLog:
     """WSGI middleware. The query is left out: it may hold WeChat's signature or a token.
 
-    Status 0 is a delivery of WeChat's that was left unanswered on purpose.
+    Status 0 is a delivery of WeChat's that was left unanswered on purpose. `ended` is told the method, path and
+    status of each.
     """
 
-    def __init__(self, app: "WSGIApplication") -> None:
+    def __init__(self, app: "WSGIApplication", ended: Callable[[str, str, int], None] | None = None) -> None:
         self._app = app
+        self._ended = ended
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         logs.forget()  # of the request before, on the same connection
@@ -37,6 +39,8 @@ class AccessLog:
 
         def tell(silent: bool = False) -> None:
             code, path = 0 if silent else int(status[:3]), environ.get("PATH_INFO", "")
+            if self._ended is not None:
+                self._ended(environ.get("REQUEST_METHOD", ""), path, code)
             level = logging.DEBUG if path in CHATTER and code < 400 else logging.INFO
             if not log.isEnabledFor(level):
                 return

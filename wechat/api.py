@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from flask import Flask, Response, g, request
 from flask_cors import CORS
 from pydantic import Field
+from werkzeug.exceptions import NotFound
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from core import logs
@@ -25,7 +26,7 @@ from core.writers import Writers
 from wechat import problems
 from wechat.access import AccessLog
 from wechat.bodies import reply
-from wechat.callers import CLOUD
+from wechat.callers import CLOUD, CLOUD_APP
 from wechat.chat import chat_api
 from wechat.conversations import conversations_api
 from wechat.docs import docs_api
@@ -38,6 +39,7 @@ from wechat.platform import WeChatPlatform
 from wechat.transcriptions import transcriptions_api
 
 SERVICE = "mini-program-ai-backend"
+CALLBACKS = ("/wechat/callback", "/cloud/callback")
 REACHABLE_SECONDS, AWAY_SECONDS = 5.0, 1.0  # how long what /ready found out about the model stays true
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -57,8 +59,13 @@ def create_api(
 ) -> Flask:
     app = Flask(__name__, static_folder=None)
     problems.register(app, metrics.refused)
-    app.extensions[CLOUD] = settings.platform_appid if settings.wechat_cloud else None
-    app.wsgi_app = AccessLog(app.wsgi_app)  # type: ignore[method-assign]
+    app.extensions[CLOUD] = settings.platform_appid or CLOUD_APP if settings.wechat_cloud else None
+
+    def count_delivery(method: str, path: str, status: int) -> None:
+        if method == "POST" and path in CALLBACKS:
+            metrics.delivered({0: "silent", 200: "answered"}.get(status, "refused"))
+
+    app.wsgi_app = AccessLog(app.wsgi_app, count_delivery)  # type: ignore[method-assign]
     if settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies)  # type: ignore[method-assign]
     CORS(
@@ -81,6 +88,13 @@ def create_api(
     def tell_the_name(response: Response) -> Response:
         response.headers["X-Request-Id"] = g.get("request_id", "")
         return response
+
+    @app.get("/")
+    def start() -> Response:
+        """Whoever opens a new server in a browser finds the way; in public there is nothing to see."""
+        if settings.local and "text/html" in request.headers.get("Accept", ""):
+            return Response(status=302, headers={"Location": "/docs"})
+        raise NotFound
 
     @app.get("/health")
     @told(
@@ -115,6 +129,9 @@ def create_api(
             database.read(content.revisions)
         except Exception as fault:  # whatever it is, the database is not there
             missing["database"] = type(fault).__name__
+        else:
+            if refusal := database.refusal:
+                missing["database"] = f"cannot be written: {refusal}"
         if reason := probe.reason():
             missing["model"] = reason
         return reply({"status": "unavailable" if missing else "ready", "missing": missing}, 503 if missing else 200)
@@ -127,7 +144,7 @@ def create_api(
     app.register_blueprint(metrics_api(metrics, settings))
     app.register_blueprint(docs_api(settings))
     app.extensions["official_account"] = official = OfficialAccount(
-        engine, database, writers, speech, alerts, settings
+        engine, database, writers, speech, alerts, settings, metrics.messaged
     )
     app.register_blueprint(official.api)
     return app

@@ -49,7 +49,7 @@ def read(info: dict[str, Any]) -> AutoReplies:
 
 def store(connection: Connection, replies: AutoReplies) -> int:
     """Add those we have not; how many are new. A welcome text of staff's own is left alone."""
-    known = {(row.keyword, row.match) for row in content.keyword_replies(connection)}
+    known = {(row.keyword, row.match) for row in content.every_keyword_reply(connection)}
     new = [one for one in dict.fromkeys(replies.keywords) if (one.keyword, one.match) not in known]
     for one in new:
         content.add_keyword_reply(connection, one.keyword, one.match, one.reply, author=AUTHOR)

@@ -10,7 +10,7 @@ from gunicorn.http.errors import ParseException
 from pydantic import BaseModel, ConfigDict, ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout, UnsupportedMediaType
 
-from core.errors import InvalidMessage, NotFound
+from core.errors import InvalidField, InvalidMessage, NotFound, NotJson
 
 BODY_SECONDS = 10  # a body that takes longer holds up nobody but its sender
 MAX_BODY = 64 * 1024
@@ -38,10 +38,10 @@ def read_json(kind: type[B], limit: int = MAX_BODY, optional: bool = False) -> B
     try:
         return kind.model_validate(orjson.loads(read_body(limit)))
     except orjson.JSONDecodeError as fault:
-        raise InvalidMessage(f"not JSON: {fault.msg}") from None
+        raise NotJson(fault.msg) from None
     except ValidationError as fault:
         first = fault.errors(include_input=False, include_url=False)[0]
-        raise InvalidMessage(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise InvalidField(".".join(map(str, first["loc"])) or "JSON", first["msg"]) from None
 
 
 def read_body(limit: int, seconds: float = BODY_SECONDS) -> bytes:
@@ -101,9 +101,9 @@ def parse_number(name: str, default: float, most: float) -> float:
     try:
         number = float(written)
     except ValueError:
-        raise InvalidMessage(f"{name} is no number") from None
+        raise InvalidField(name, "no number") from None
     if not 0 <= number < float("inf"):
-        raise InvalidMessage(f"{name} is out of range")
+        raise InvalidField(name, "out of range")
     return min(number, most)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from flask import Blueprint, Response, request
 from pydantic import BeforeValidator, Field
 
-from core.answers import Cursor, LiveAnswer
+from core.answers import Cursor, LiveAnswer, State
 from core.database import Database
 from core.engine import MAX_MESSAGES, ChatEngine
 from core.errors import Busy
@@ -134,34 +134,40 @@ class TurnFrom(TurnTold):
 ASKING = (404, 409, 422, 429, 500, 503)  # what may become of a question, beside its answer
 _CURSOR = {"type": "string", "pattern": r"^([0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9})?$"}
 _AFTER = Parameter("after", "从哪里开始看（上次得到的 next）；不填为全部", _CURSOR)
-_EXAMPLE_USAGE = {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12}
-
-
-def _example(conversation_id: str | None = "1871623412340000001") -> dict[str, Any]:
-    return {
-        "conversation_id": conversation_id,
-        "turn_id": "1871623412340000002",
-        "reasoning": "",
-        "reply": "回答：你好",
-        "finish_reason": "stop",
-        "usage": _EXAMPLE_USAGE,
-        "status": "done",
-    }
+_EXAMPLE_ANSWER = {
+    "conversation_id": "1871623412340000001",
+    "turn_id": "1871623412340000002",
+    "reasoning": "",
+    "reply": "回答：你好",
+    "finish_reason": "stop",
+    "usage": {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12},
+    "status": "done",
+}
+EXAMPLE_TURN = _EXAMPLE_ANSWER | {
+    "question": "你好",
+    "rating": None,
+    "created_at": "2026-11-22T01:20:30.123Z",
+    "code": None,
+    "detail": None,
+}
 
 
 def chat_api(engine: ChatEngine, database: Database, settings: Settings) -> Blueprint:
     api = Blueprint("chat", __name__)
     streams = Streams(settings.max_streams_per_user)
 
-    def answered(user_id: int, accept: Callable[[], LiveAnswer], as_stream: bool, wait: float | None) -> Response:
+    def answered(user_id: int, accept: Callable[[], LiveAnswer], as_stream: bool, seconds: float) -> Response:
         """What is accepted, as a stream or waited for."""
         if as_stream:
             return streams.open(user_id, accept, Cursor())
         answer = accept()
+        answer.wait_until_final(seconds)
+        return _whole(answer)
+
+    def patience(wait: float | None) -> float:
         if wait is None:
             wait = CLOUD_WAIT if settings.wechat_cloud else DEFAULT_WAIT
-        answer.wait_until_final(min(wait, MAX_WAIT))
-        return _whole(answer)
+        return min(wait, MAX_WAIT)
 
     @api.post("/chat")
     @told(
@@ -171,7 +177,10 @@ def chat_api(engine: ChatEngine, database: Database, settings: Settings) -> Blue
         body=Chat,
         answers={200: Answer, 202: Pending},
         refusals=ASKING,
-        example=Example(body={"messages": [{"role": "user", "content": "你好"}]}, answer=_example(None)),
+        example=Example(
+            body={"messages": [{"role": "user", "content": "你好"}]},
+            answer=_EXAMPLE_ANSWER | {"conversation_id": None},
+        ),
         streams=True,
     )
     def chat() -> Response:
@@ -182,11 +191,7 @@ def chat_api(engine: ChatEngine, database: Database, settings: Settings) -> Blue
         def accept() -> LiveAnswer:
             return engine.complete(user_id, messages, channel=CHANNEL, max_tokens=asked.max_tokens)
 
-        if asked.stream:
-            return streams.open(user_id, accept, Cursor())
-        answer = accept()
-        answer.wait_until_final(settings.model_max_wait_seconds + settings.model_total_seconds)
-        return _whole(answer)
+        return answered(user_id, accept, asked.stream, settings.model_max_wait_seconds + settings.model_total_seconds)
 
     @api.post("/api/chat")
     @told(
@@ -196,7 +201,7 @@ def chat_api(engine: ChatEngine, database: Database, settings: Settings) -> Blue
         body=Ask,
         answers={200: Answer, 202: Pending},
         refusals=ASKING,
-        example=Example(body={"content": "你好", "client_request_id": "f3a9"}, answer=_example()),
+        example=Example(body={"content": "你好", "client_request_id": "f3a9"}, answer=_EXAMPLE_ANSWER),
         streams=True,
     )
     def ask() -> Response:
@@ -214,7 +219,7 @@ def chat_api(engine: ChatEngine, database: Database, settings: Settings) -> Blue
                 request_key=asked.client_request_id,
             )
 
-        return answered(user_id, accept, asked.stream, asked.wait)
+        return answered(user_id, accept, asked.stream, patience(asked.wait))
 
     @api.post("/api/turns/<turn_id>/regenerate")
     @told(
@@ -224,7 +229,7 @@ def chat_api(engine: ChatEngine, database: Database, settings: Settings) -> Blue
         body=Regenerate,
         answers={200: Answer, 202: Pending},
         refusals=ASKING,
-        example=Example(body={"client_request_id": "f3aa"}, answer=_example()),
+        example=Example(body={"client_request_id": "f3aa"}, answer=_EXAMPLE_ANSWER),
         streams=True,
     )
     def regenerate(turn_id: str) -> Response:
@@ -234,7 +239,7 @@ def chat_api(engine: ChatEngine, database: Database, settings: Settings) -> Blue
         def accept() -> LiveAnswer:
             return engine.regenerate(user_id, parse_id(turn_id), request_key=asked.client_request_id)
 
-        return answered(user_id, accept, asked.stream, asked.wait)
+        return answered(user_id, accept, asked.stream, patience(asked.wait))
 
     @api.get("/api/turns/<turn_id>")
     @told(
@@ -245,43 +250,14 @@ def chat_api(engine: ChatEngine, database: Database, settings: Settings) -> Blue
             _AFTER,
             Parameter("wait", f"没有新内容时最多等多少秒，上限 {MAX_POLL:g}", {"type": "number", "minimum": 0}),
         ),
-        example=Example(
-            answer={
-                "turn_id": "1871623412340000002",
-                "conversation_id": "1871623412340000001",
-                "question": "你好",
-                "rating": None,
-                "created_at": "2026-11-22T01:20:30.123Z",
-                "status": "done",
-                "reply": "回答：你好",
-                "reasoning": "",
-                "next": "1.0.5",
-                "reset": False,
-                "code": None,
-                "detail": None,
-                "finish_reason": "stop",
-                "usage": _EXAMPLE_USAGE,
-            }
-        ),
+        example=Example(answer=EXAMPLE_TURN | {"next": "1.0.5", "reset": False}),
     )
     def turn(turn_id: str) -> Response:
         answer = engine.find(current_user(database), parse_id(turn_id))
         cursor = Cursor.parse(request.args.get("after"))
         look = answer.wait(cursor, parse_number("wait", 0.0, MAX_POLL))
-        return reply(
-            of_turn(answer.turn)
-            | {
-                "status": look.state.status,
-                "reply": look.text,
-                "reasoning": look.reasoning,
-                "next": str(look.next),
-                "reset": look.reset,
-                "code": look.state.code,
-                "detail": detail(look.state),
-                "finish_reason": look.state.finish_reason,
-                "usage": usage(look.state),
-            }
-        )
+        shown = look.state._replace(text=look.text, reasoning=look.reasoning)
+        return reply(of_turn(answer.turn, shown) | {"next": str(look.next), "reset": look.reset})
 
     @api.get("/api/turns/<turn_id>/stream")
     @told(
@@ -328,14 +304,21 @@ def chat_api(engine: ChatEngine, database: Database, settings: Settings) -> Blue
     return api
 
 
-def of_turn(row: Any) -> dict[str, Any]:
-    """What a turn's row tells its user, beside the answer."""
+def of_turn(row: Any, state: State) -> dict[str, Any]:
+    """What a turn tells its user; `state` is what they are shown of the answer."""
     return {
         "turn_id": public_id(row.id),
         "conversation_id": public_id(row.conversation_id),
         "question": row.question,
         "rating": row.rating,
         "created_at": iso(row.created_at),
+        "status": state.status,
+        "reply": state.text,
+        "reasoning": state.reasoning,
+        "code": state.code,
+        "detail": detail(state),
+        "finish_reason": state.finish_reason,
+        "usage": usage(state),
     }
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from urllib.parse import urlencode
 
 import requests
-from sqlalchemy.exc import DBAPIError
 
+from core import migrate
 from core.database import Database
 from core.doctor import Finding, fault, note, ok
 from core.settings import Settings
@@ -25,11 +25,10 @@ def official_account(settings: Settings) -> Iterator[Finding]:
     """Everything that can be found out without a follower; nothing where no account is configured."""
     if not settings.wechat_appid:
         return
-    database = Database(settings.database)
+    database = Database("sqlite://")  # for the access token, which is the same for all who ask; ours may be missing
     try:
+        migrate.upgrade(database)
         yield from permissions(settings, database)
-    except DBAPIError:
-        yield note(OFFICIAL, "数据库连不上，没有检查接口权限")
     finally:
         database.dispose()
     yield self_test(settings)

@@ -86,6 +86,7 @@ def _messaging(settings: Settings) -> Iterator[tuple["Messaging", "Database"]]:
     """The account's calls and the database; what fails is said in one line."""
     from core import migrate
     from core.database import Database
+    from core.doctor import said_in_a_line
     from wechat.messaging import Messaging
     from wechat.official import official_platform
     from wechat.platform import PlatformError
@@ -93,11 +94,17 @@ def _messaging(settings: Settings) -> Iterator[tuple["Messaging", "Database"]]:
     platform = None
     database = Database(settings.database)
     try:
-        migrate.upgrade(database)
+        with said_in_a_line(database.engine):
+            migrate.upgrade(database)
         platform = official_platform(settings, database)
         yield Messaging(platform), database
     except PlatformError as fault:
-        sys.exit(f"微信拒绝了：{fault}")
+        if fault.errcode is not None:
+            sys.exit(f"微信拒绝了：{fault}")
+        if not (settings.official_appid and settings.official_secret):
+            sys.exit("没有公众号可用：请设置 WECHAT_APPID 和 WECHAT_SECRET。")
+        mend = "请先用 make run 启动（本机模式带有微信模拟器）" if settings.local else "请检查网络和 WECHAT_API_URL"
+        sys.exit(f"连不上微信 {settings.platform_url}：{mend}。（{fault}）")
     finally:
         if platform is not None:
             platform.close()

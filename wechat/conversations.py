@@ -1,6 +1,6 @@
 """A user's conversations over HTTP."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from flask import Blueprint, Response, request
 from pydantic import Field, StringConstraints
@@ -8,12 +8,12 @@ from pydantic import Field, StringConstraints
 from core.answers import state_of
 from core.database import Database
 from core.engine import ChatEngine
-from core.errors import InvalidMessage
+from core.errors import InvalidField
 from core.store import conversations
 from wechat.bodies import NO_NUL, Body, iso, parse_id, parse_number, read_json, reply, whole_number
 from wechat.callers import current_user
-from wechat.chat import TurnTold, of_turn
-from wechat.events import detail, public_id, usage
+from wechat.chat import EXAMPLE_TURN, TurnTold, of_turn
+from wechat.events import public_id
 from wechat.openapi import Example, Parameter, Told, told
 
 PAGE, MAX_PAGE = 20, 100
@@ -46,20 +46,6 @@ def _before_of(pattern: str) -> Parameter:
     return Parameter("before", "上一页得到的 next", {"type": "string", "pattern": f"^({pattern})?$"})
 
 
-_TURN = {
-    "turn_id": "1871623412340000002",
-    "conversation_id": "1871623412340000001",
-    "question": "你好",
-    "rating": None,
-    "created_at": "2026-11-22T01:20:30.123Z",
-    "status": "done",
-    "reply": "回答：你好",
-    "reasoning": "",
-    "code": None,
-    "detail": None,
-    "finish_reason": "stop",
-    "usage": {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12},
-}
 _ENTRY = {
     "conversation_id": "1871623412340000001",
     "title": "你好",
@@ -69,7 +55,11 @@ _ENTRY = {
 
 
 class Rename(Body):
-    title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=NO_NUL)]
+    title: Annotated[
+        str,
+        StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=NO_NUL),
+        Field(description="新的名字"),
+    ]
 
 
 def conversations_api(engine: ChatEngine, database: Database) -> Blueprint:
@@ -108,14 +98,17 @@ def conversations_api(engine: ChatEngine, database: Database) -> Blueprint:
         group="历史",
         answers={200: Turns},
         parameters=(_before_of("[0-9]{1,9}"), _LIMIT),
-        example=Example(answer={"turns": [_TURN], "next": None}),
+        example=Example(answer={"turns": [EXAMPLE_TURN], "next": None}),
     )
     def turns(conversation_id: str) -> Response:
         user_id, limit, mark = current_user(database), _limit(), _before(1)
         before = min(mark[0], LAST_SEQ) if mark else None
         rows = database.read(conversations.turns, user_id, parse_id(conversation_id), limit, before)
         return reply(
-            {"turns": [_turn(row) for row in rows], "next": str(rows[0].seq) if len(rows) == limit else None}
+            {
+                "turns": [of_turn(row, state_of(row)) for row in rows],
+                "next": str(rows[0].seq) if len(rows) == limit else None,
+            }
         )
 
     @api.put("/api/conversations/<conversation_id>")
@@ -146,19 +139,6 @@ def conversations_api(engine: ChatEngine, database: Database) -> Blueprint:
     return api
 
 
-def _turn(row: Any) -> dict[str, Any]:
-    state = state_of(row)
-    return of_turn(row) | {
-        "status": state.status,
-        "reply": state.text,
-        "reasoning": state.reasoning,
-        "code": state.code,
-        "detail": detail(state),
-        "finish_reason": state.finish_reason,
-        "usage": usage(state),
-    }
-
-
 def _limit() -> int:
     return max(1, int(parse_number("limit", PAGE, MAX_PAGE)))
 
@@ -170,5 +150,5 @@ def _before(parts: int) -> tuple[int, ...] | None:
         return None
     numbers = [number for part in written.split(".") if (number := whole_number(part)) is not None]
     if len(numbers) != parts or written.count(".") != parts - 1:
-        raise InvalidMessage("not a page mark of ours")
+        raise InvalidField("before", "not a page mark of ours")
     return tuple(numbers)

@@ -16,7 +16,7 @@ from core.database import Database
 from core.engine import ChatEngine
 from core.errors import NotFound
 from core.settings import Settings
-from core.store import accounts, deliveries, turns
+from core.store import accounts, deliveries, turns, users
 from core.store.deliveries import Arrival, Showing
 from wechat import phrases
 from wechat.composing import Composer, has_rest
@@ -25,6 +25,8 @@ from wechat.pulse import Pulse
 from wechat.waiting import UNKNOWN_SECONDS, Waiting
 
 LOOK_SECONDS = 1.0
+EARLIER_SECONDS = 1.0  # 继续 is answered so much earlier: many who were told the same time send it at the same time
+SLICE_SECONDS = 0.2  # after so long a look at how far behind we are
 LAST = 1 << 63  # the account's row is locked after those of all followers, or two processes lock each other out
 DELIVERY_SECONDS = 5.0  # how long WeChat waits before it delivers again
 
@@ -49,7 +51,6 @@ class Delivery:
         self._alerts = alerts
         self._allowed, self._look_at = True, 0.0
         self.pulse = Pulse()
-        self._after_deadline = DELIVERY_SECONDS - settings.wechat_reply_seconds
         self._composer = composer
 
     def may_push(self) -> bool:
@@ -67,15 +68,16 @@ class Delivery:
     def answer(self, arrival: Arrival, answer: LiveAnswer, by: float, last: bool) -> str | None:
         """The reply to a delivery of a question, at the latest at `by` (monotonic); None: let WeChat come again."""
         row = arrival.row
-        while not answer.final and (left := by - self.pulse.margin - time.monotonic()) > 0:
-            if answer.wait_until_final(min(left, 0.5)) or answer.interrupted:
-                break
+        with self.pulse.waiting():
+            while not answer.final and (left := self._left(by)) > 0:
+                if answer.wait_until_final(min(left, SLICE_SECONDS)) or answer.interrupted:
+                    break
         pushes = not answer.final and self.may_push()
         if not answer.final and not pushes and not last and self._worth_silence(row, answer):
             return None
         began = time.monotonic()
         try:
-            return self._decide(arrival, answer, pushes, by)
+            return self._decide(arrival, answer, pushes)
         finally:
             self.pulse.decided(time.monotonic() - began)
 
@@ -97,7 +99,7 @@ class Delivery:
             )
         return bool(silent)
 
-    def _decide(self, arrival: Arrival, answer: LiveAnswer, pushes: bool, by: float) -> str | None:
+    def _decide(self, arrival: Arrival, answer: LiveAnswer, pushes: bool) -> str | None:
         row = arrival.row
         others = [one for one in arrival.others if one.id != row.id]
         more = "push" if self.may_push() else "rest"
@@ -108,7 +110,8 @@ class Delivery:
                 text, showing = self._composer.passive(row, answer, beside=others, heading=False, more=more)
             reply = self._database.write(deliveries.decide, row.id, text, showing, order=answer.turn.user_id or 0)
             if reply is not None:
-                return None if self._too_late(row.id, reply, showing, by) else reply
+                arrival.showing = showing
+                return reply
             # Somebody else has shown a part of it meanwhile.
             row = self._database.read(deliveries.get, row.id)
             if row is None:
@@ -130,28 +133,32 @@ class Delivery:
         self._database.write(deliveries.set_state, row.id, ("new",), state)
         return reply
 
-    def _too_late(self, own_id: int, reply: str, showing: Showing, by: float) -> bool:
-        """WeChat has closed the line already: nobody will see this, so it was not shown."""
-        if reply == phrases.SUCCESS or time.monotonic() < by + self._after_deadline:
-            return False
-        return self._database.write(deliveries.take_back, own_id, reply, showing)
+    def unseen(self, arrival: Arrival, reply: str) -> None:
+        """Nobody has seen the reply: what it showed was not shown, and the delivery was a silent one."""
+        self.pulse.missed()
+        order = self._database.read(users.of_identity, self._appid, arrival.openid) or 0
+        if arrival.showing is not None and reply != phrases.SUCCESS:
+            self._database.write(deliveries.take_back, arrival, reply, order=order)
+        self._database.write(accounts.count_silence, self._appid, order=LAST)
 
     # 继续
 
-    def go_on(self, own: Any, by: float) -> str | None:
-        """The reply to 继续: what came after; None where nothing is left to be shown, LATE for no reply at all."""
+    def go_on(self, arrival: Arrival, by: float) -> str | None:
+        """The reply to 继续: what came after; None where nothing is left to be shown."""
+        own, wait_until = arrival.row, by - EARLIER_SECONDS
         while True:
             waiting = self._unfinished(own.openid, besides=own.id)
             known = [(row, answer) for row in waiting if (answer := self._find(row)) is not None]
             if not known:
                 return None
-            row, answer = self._next(known, by)
+            row, answer = self._next(known, wait_until)
             beside = [one for one, _ in known if one.id != row.id]
             heading = self._database.read(deliveries.latest_question, self._appid, own.openid) != row.id
             text, showing = self._composer.passive(row, answer, beside=beside, heading=heading, least=MIN_PIECE_CHARS)
             reply = self._database.write(deliveries.decide, own.id, text, showing, order=answer.turn.user_id or 0)
             if reply is not None:
-                return phrases.LATE if self._too_late(own.id, reply, showing, by) else reply
+                arrival.showing = showing
+                return reply
             if time.monotonic() > by:
                 return phrases.too_early(0, self._waiting.told(answer))
             time.sleep(0.1)
@@ -166,9 +173,14 @@ class Delivery:
                 return pair
         row, answer = order[0]
         cursor = answer.look().next
-        while not self._ready(row, answer) and not answer.interrupted and (left := by - time.monotonic()) > 0:
-            cursor = answer.wait(cursor, left).next
+        with self.pulse.waiting():
+            while not self._ready(row, answer) and not answer.interrupted and (left := self._left(by)) > 0:
+                cursor = answer.wait(cursor, min(left, SLICE_SECONDS)).next
         return row, answer
+
+    def _left(self, by: float) -> float:
+        """How long a reply that is due at `by` may still be waited for; less the more this process is behind."""
+        return by - self.pulse.margin - time.monotonic()
 
     def _ready(self, row: Any, answer: LiveAnswer) -> bool:
         return answer.final or len(answer.state.text) - row.shown >= MIN_PIECE_CHARS

@@ -1,17 +1,16 @@
 """What users think of an answer: ratings, and complaints for staff to look at."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from flask import Blueprint, Response
 from pydantic import Field, StringConstraints
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection
 
 from core.alerts import Alerts
 from core.database import Database
 from core.settings import Settings
-from core.store import complaints, turns
+from core.store import complaints, ratings, turns
 from core.store.complaints import MAX_REASON_CHARS
-from core.tables import TurnRow
 from wechat.bodies import NO_NUL, Body, parse_id, read_json, reply
 from wechat.callers import current_user
 from wechat.openapi import Example, Told, told
@@ -20,13 +19,13 @@ MAX_RATING_REASON = 500
 
 
 class Rating(Body):
-    rating: Annotated[Literal["up", "down"] | None, Field(description="null：收回")]
-    reason: Annotated[str, Field(max_length=MAX_RATING_REASON, pattern=NO_NUL)] | None = None
+    rating: Annotated[ratings.Rating | None, Field(description="null：收回")]
+    reason: Annotated[str, Field(max_length=MAX_RATING_REASON, pattern=NO_NUL, description="为什么")] | None = None
 
 
 class Rated(Told):
     turn_id: str
-    rating: Literal["up", "down"] | None
+    rating: ratings.Rating | None
     reason: str | None
 
 
@@ -60,7 +59,8 @@ def feedback_api(database: Database, alerts: Alerts, settings: Settings) -> Blue
     def rate(turn_id: str) -> Response:
         user_id, said = current_user(database), read_json(Rating)
         reason = said.reason if said.rating else None
-        turn = database.write(_rate, user_id, parse_id(turn_id), said.rating, reason, order=user_id)
+        given = (said.rating, reason, settings.timezone)
+        turn = database.write(_rate, user_id, parse_id(turn_id), *given, order=user_id)
         return reply({"turn_id": str(turn), "rating": said.rating, "reason": reason})
 
     @api.post("/api/turns/<turn_id>/report")
@@ -81,16 +81,23 @@ def feedback_api(database: Database, alerts: Alerts, settings: Settings) -> Blue
             _report, user_id, parse_id(turn_id), said.reason, settings.timezone, order=user_id
         )
         if new:
-            alerts.tell("complaint", f"有新的投诉，受理编号 {receipt}，请到后台处理。")
+            alerts.tell("complaint", f"有新的投诉，受理编号 {receipt}，请到控制台处理。")
         return reply({"turn_id": turn_id, "receipt": receipt})
 
     return api
 
 
-def _rate(connection: Connection, user_id: int, turn_id: int, rating: str | None, reason: str | None) -> int:
+def _rate(
+    connection: Connection,
+    user_id: int,
+    turn_id: int,
+    given: ratings.Rating | None,
+    reason: str | None,
+    timezone: str,
+) -> int:
     """Raises NotFound."""
     turn = turns.get_of_user(connection, turn_id, user_id)
-    connection.execute(update(TurnRow).where(TurnRow.id == turn.id).values(rating=rating, rating_reason=reason))
+    ratings.rate(connection, turn, given, reason, timezone)
     return int(turn.id)
 
 

@@ -1,24 +1,18 @@
 """Logging in: a code of wx.login for a session token of ours."""
 
-import math
-import time
 from typing import Annotated
 
-from flask import Blueprint, Response, request
-from limits import RateLimitItemPerMinute
-from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
+from flask import Blueprint, Response
 from pydantic import Field
 from sqlalchemy import Connection
 
 from core.database import Database
 from core.engine import ChatEngine
-from core.errors import QuotaExceeded
 from core.model_source import ModelSource
 from core.settings import Settings
-from core.store import users
+from core.store import rates, users
 from wechat.bodies import Body, read_json, reply
-from wechat.callers import bearer_token, comes_from_cloud, current_user
+from wechat.callers import bearer_token, client_address, comes_from_cloud, current_user
 from wechat.openapi import Example, Told, told
 from wechat.platform import WeChatPlatform
 
@@ -71,7 +65,6 @@ def login_api(
     settings: Settings,
 ) -> Blueprint:
     api = Blueprint("login", __name__)
-    guesses = Guesses(settings.login_per_minute)
 
     @api.post("/api/login")
     @told(
@@ -87,7 +80,7 @@ def login_api(
         ),
     )
     def login() -> Response:
-        guesses.check(request.remote_addr or "")
+        database.write(rates.count, f"login:{client_address()}", settings.login_per_minute)
         who = platform.code2session(read_json(Login).code)
         user_id, token, seconds = database.write(
             _sign_in, settings.platform_appid, who.openid, who.unionid, settings.session_days
@@ -166,18 +159,3 @@ def _sign_in(
 ) -> tuple[int, str, int]:
     user_id = users.sign_in(connection, appid, openid, unionid)
     return user_id, *users.open_session(connection, user_id, days)
-
-
-class Guesses:
-    """Log-ins per client address and minute; each process counts for itself: exactness is worth no database."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._window = RateLimitItemPerMinute(max(1, limit))
-        self._counter = MovingWindowRateLimiter(MemoryStorage())
-
-    def check(self, address: str) -> None:
-        """Count one; raises QuotaExceeded."""
-        if self._limit and not self._counter.hit(self._window, address):
-            reopens = self._counter.get_window_stats(self._window, address).reset_time
-            raise QuotaExceeded("minute", self._limit, max(1, math.ceil(reopens - time.time())))

@@ -1,5 +1,6 @@
 """What an official account asks of the platform: messages to followers, typing, media, its menu, its old replies."""
 
+from collections.abc import Callable
 from typing import Any
 
 from wechat.platform import PlatformError, WeChatPlatform
@@ -11,17 +12,26 @@ ALREADY_TYPING, NOT_LATELY = 45081, 45080
 
 
 class Messaging:
-    """The calls of one official account; all of them raise PlatformError."""
+    """The calls of one official account; all of them raise PlatformError.
 
-    def __init__(self, platform: WeChatPlatform) -> None:
+    `messaged` is told of each customer-service message: `sent`, WeChat's error code, or `unreachable`.
+    """
+
+    def __init__(self, platform: WeChatPlatform, messaged: Callable[[str], None] = lambda result: None) -> None:
         self._platform = platform
+        self._messaged = messaged
 
     def send_text(self, openid: str, text: str, *, ai: bool) -> None:
         """A customer-service message. WeChat itself marks what an AI wrote where it is told so."""
         body: dict[str, Any] = {"touser": openid, "msgtype": "text", "text": {"content": text}}
         if ai:
             body["aimsgcontext"] = {"is_ai_msg": 1}
-        self._platform.call("POST", "/cgi-bin/message/custom/send", body, timeout=SEND_TIMEOUT)
+        try:
+            self._platform.call("POST", "/cgi-bin/message/custom/send", body, timeout=SEND_TIMEOUT)
+        except PlatformError as error:
+            self._messaged(str(error.errcode or "unreachable"))
+            raise
+        self._messaged("sent")
 
     def show_typing(self, openid: str) -> None:
         """It lasts 15 seconds."""

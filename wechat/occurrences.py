@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from core.database import Database
 from core.engine import ChatEngine
+from core.keywords import keyword_reply
 from core.store import accounts, followers, users
 from wechat import phrases
-from wechat.keywords import keyword_reply
+from wechat.callers import CLOUD_APP
 from wechat.messages import Push
 from wechat.visits import CHANNEL, Visit
 
@@ -64,6 +65,7 @@ class Events:
         user_id = self._database.read(users.of_identity, self._appid, openid)
         if user_id is None and (app := push.get("AppID")):
             user_id = self._database.read(users.of_identity, app, openid)
+            user_id = user_id or self._database.read(users.of_identity, CLOUD_APP, openid)
         if user_id is None:
             self._database.write(followers.erase_unknown, self._appid, openid)
         elif not self._database.read(followers.is_known_elsewhere, self._appid, user_id):

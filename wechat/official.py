@@ -1,5 +1,7 @@
 """The official account, put together."""
 
+from collections.abc import Callable
+
 from flask import Blueprint
 
 from core.alerts import Alerts
@@ -43,8 +45,9 @@ class OfficialAccount:
         speech: Speech,
         alerts: Alerts,
         settings: Settings,
+        messaged: Callable[[str], None],
     ) -> None:
-        messaging = Messaging(official_platform(settings, database))
+        messaging = Messaging(official_platform(settings, database), messaged)
         waiting = Waiting(database)
         composer = Composer(settings, waiting)
         self._pushes = settings.wechat_customer_service

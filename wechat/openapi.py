@@ -17,12 +17,12 @@ from flask import Flask
 from pydantic import BaseModel, ConfigDict
 from pydantic.json_schema import models_json_schema
 
+from core import VERSION
 from core.settings import Settings
 from wechat.problems import codes_by_status
 
 GROUPS = ("用户", "对话", "历史", "反馈", "语音", "运维")
 TITLE = "小程序 AI 对话后端"
-VERSION = "1.0"
 V = TypeVar("V", bound=Callable[..., Any])
 
 
@@ -139,7 +139,7 @@ def document(app: Flask, settings: Settings) -> dict[str, Any]:
             if isinstance(content, type):
                 models[content] = "validation"
     _, schemas = models_json_schema(list(models.items()), ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
-    definitions = {name: _without_docstring(schema) for name, schema in schemas["$defs"].items()}
+    definitions = {name: _for_readers(schema) for name, schema in schemas["$defs"].items()}
     for model in ("Ask", "Chat"):
         definitions[model]["properties"]["max_tokens"]["maximum"] = settings.max_tokens_limit
     definitions["Ask"]["properties"]["content"]["maxLength"] = settings.max_question_chars
@@ -201,7 +201,8 @@ def _operation(path: str, method: str, route: Route, settings: Settings) -> dict
         "operationId": re.sub(r"[^a-z]+", "_", f"{method}{path}".removesuffix("}")),
         "security": [{name: []} for name in _SESSION | (_CLOUD if settings.wechat_cloud else {})] if login else [],
         "parameters": [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
+            {"name": name, "in": "path", "required": True, "description": _IDS[name], "schema": {"type": "string"}}
+            for name in names
         ],
         "responses": {},
     }
@@ -241,11 +242,16 @@ def _content(content: Content) -> dict[str, Any]:
     return {"application/json": {"schema": {"$ref": f"#/components/schemas/{content.__name__}"}}}
 
 
-def _without_docstring(schema: dict[str, Any]) -> dict[str, Any]:
-    """Docstrings are for those who read the code."""
+def _for_readers(schema: dict[str, Any]) -> dict[str, Any]:
+    """Without the docstring, which is for those who read the code; a field that may be null keeps its meaning."""
+    for one in schema.get("properties", {}).values():
+        for choice in one.get("anyOf", ()):
+            if about := choice.pop("description", None):
+                one.setdefault("description", about)
     return {name: value for name, value in schema.items() if name != "description"}
 
 
+_IDS = {"turn_id": "提问时得到的编号", "conversation_id": "对话的编号"}
 _EVERY = {"X-Request-Id": {"required": True, "schema": {"type": "string"}, "description": "这次请求的编号"}}
 _RETRY = {"Retry-After": {"required": True, "schema": {"type": "integer"}, "description": "几秒后再试"}}
 _PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}

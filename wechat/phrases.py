@@ -5,7 +5,6 @@ from wechat.plain import clean
 from wechat.wording import sentence
 
 TRANSFER = "\x01transfer"  # stands for a reply that hands the message to the human customer service
-LATE = "\x01late"  # stands for a reply that would not be seen any more
 SUCCESS = ""  # stands for `success`: nothing is shown
 
 SORRY = "我暂时答不上来，请稍后再问一次。"

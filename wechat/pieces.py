@@ -26,8 +26,8 @@ def cut(raw: str, start: int, room: int, *, final: bool, at_least: int = 0) -> P
     The piece is empty where nothing can be shown yet.
     """
     end = len(raw)
-    if final and _fits(raw, start, end, room):
-        return Piece(plain(raw, start, end), end)
+    if final and size(whole := plain(raw, start, end)) <= room:
+        return Piece(whole, end)
     limit = _limit(raw, start, room)
     sentences = [at for at in _ends(_SENTENCE, raw, start, limit) if _whole(raw, at)]
     best = sentences[-1] if sentences else start

@@ -18,7 +18,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from core.database import Database
-from core.errors import Busy, ChatError, NotConfigured, Unauthorized, UserBlocked
+from core.errors import Busy, ChatError, InvalidCode, NotConfigured, UserBlocked
 from wechat.access_token import AccessToken, NoToken
 
 log = logging.getLogger(__name__)
@@ -31,9 +31,9 @@ TOKEN_ERRORS = (40001, 40014, 42001)  # the access token is not, or no longer, g
 
 # What the errcodes of a login mean to the one who logs in; every other one means: not now.
 LOGIN_ERRORS: dict[int | None, type[ChatError]] = {
-    40029: Unauthorized,  # invalid code, or an expired one
-    40163: Unauthorized,  # code been used
-    41008: Unauthorized,  # missing code
+    40029: InvalidCode,  # invalid code, or an expired one
+    40163: InvalidCode,  # code been used
+    41008: InvalidCode,  # missing code
     40226: UserBlocked,  # WeChat holds the user for a fraud
     40013: NotConfigured,  # invalid appid
     40125: NotConfigured,  # invalid appsecret
@@ -94,7 +94,7 @@ class WeChatPlatform:
     def code2session(self, js_code: object) -> WeChatSession:
         """Trade the code of `wx.login`, which works once and for five minutes, for who the user is."""
         if not (isinstance(js_code, str) and re.fullmatch(r"[!-~]{1,128}", js_code)):
-            raise Unauthorized("that is no js_code")
+            raise InvalidCode("that is no js_code")
         if not (self._appid and self._secret):
             raise NotConfigured("no AppID or no AppSecret")
         query = {

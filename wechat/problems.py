@@ -9,7 +9,7 @@ from flask import Flask, Response, current_app, g
 from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException
 
-from core.database import away
+from core.database import away, unwritable
 from core.errors import (
     Busy,
     ChatError,
@@ -44,6 +44,7 @@ STATUS: dict[type[ChatError], int] = {
     ModelUnavailable: 503,
     ChatError: 500,
 }
+CONTENT_TYPE = "application/problem+json"
 _COUNTED = "counted_problems"
 RETRY_SECONDS = 5  # after a 503, where we know nothing better
 
@@ -93,7 +94,7 @@ def _of_http(error: HTTPException) -> Response:
     status = error.code or 500
     if status < 400:  # a redirect
         return error.get_response()  # type: ignore[return-value]
-    code, detail = _HTTP.get(status, ("invalid_message", _HTTP[400][1]) if status < 500 else ("internal", INTERNAL))
+    code, detail = _of_status(status)
     response = _problem(status, code, detail)
     for name, value in error.get_headers():
         if name in ("Allow", "Retry-After"):
@@ -101,8 +102,20 @@ def _of_http(error: HTTPException) -> Response:
     return response
 
 
+def _of_status(status: int) -> tuple[str, str]:
+    return _HTTP.get(status, ("invalid_message", _HTTP[400][1]) if status < 500 else ("internal", INTERNAL))
+
+
+def outside_of_a_request(status: int, request_id: str) -> bytes:
+    """The body for what is refused before the app sees a request."""
+    return _body(status, *_of_status(status), request_id)
+
+
 def _of_database(error: DBAPIError) -> Response:
-    """A database that is away for a while is nobody's bug; a statement it refuses is ours."""
+    """A database that is away for a while, or full, is nobody's bug; a statement it refuses is ours."""
+    if unwritable(error):
+        log.error("the database cannot be written, is its disk full? %s", error.orig)
+        return _problem(500, "internal", INTERNAL)
     if not away(error):
         return _of_bug(error)
     log.error("the database does not answer: %s", error.orig)
@@ -117,17 +130,22 @@ def _of_bug(error: Exception) -> Response:
 def _problem(status: int, code: str, detail: str) -> Response:
     if counted := current_app.extensions.get(_COUNTED):
         counted(code)
-    body = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-        "code": code,
-        "request_id": g.get("request_id", ""),
-    }
-    response = Response(orjson.dumps(body), status, content_type="application/problem+json")
+    response = Response(_body(status, code, detail, g.get("request_id", "")), status, content_type=CONTENT_TYPE)
     if status in (429, 503):
         response.headers["Retry-After"] = str(RETRY_SECONDS)
     if status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
+
+
+def _body(status: int, code: str, detail: str, request_id: str) -> bytes:
+    return orjson.dumps(
+        {
+            "type": "about:blank",
+            "title": HTTPStatus(status).phrase,
+            "status": status,
+            "detail": detail,
+            "code": code,
+            "request_id": request_id,
+        }
+    )

@@ -7,6 +7,8 @@ import signal
 import socket
 import sys
 
+from core.supervisor import LISTENER_VARIABLE
+
 BACKLOG = 4096
 _PR_SET_PDEATHSIG = 1
 
@@ -27,8 +29,17 @@ def die_with_parent(parent: int | None = None) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket, or `SystemExit` with a sentence that says why there can be none."""
+def inherited_listener() -> socket.socket | None:
+    """The listening socket our parent made, if it did. Whoever connects while we start waits in its queue."""
+    descriptor = os.environ.pop(LISTENER_VARIABLE, None)
+    return socket.socket(fileno=int(descriptor)) if descriptor else None
+
+
+def listen(host: str, port: int, variable: str = "PORT") -> socket.socket:
+    """A listening socket, or `SystemExit` with a sentence that says why there can be none.
+
+    `variable` is where the port was set.
+    """
     try:
         if ":" not in host:
             return socket.create_server((host, port), backlog=BACKLOG)
@@ -36,8 +47,8 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=both)
     except OSError as error:
         why = {
-            errno.EADDRINUSE: "端口已被占用。请先停掉占用它的程序，或换一个端口",
+            errno.EADDRINUSE: f"端口已被占用。请先停掉占用它的程序，或用 {variable} 换一个端口",
             errno.EADDRNOTAVAIL: "本机没有这个地址",
-            errno.EACCES: "没有权限，1024 以下的端口需要管理员权限",
+            errno.EACCES: f"没有权限，1024 以下的端口需要管理员权限；请用 {variable} 换一个端口",
         }.get(error.errno or 0, error.strerror)
         sys.exit(f"无法监听 {host}:{port}：{why}。")

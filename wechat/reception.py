@@ -6,6 +6,7 @@ voice ─ understood, then as text           image, video, … ─ a sentence
 
 import logging
 import re
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -14,6 +15,7 @@ from core.answers import LiveAnswer
 from core.database import Database
 from core.engine import ChatEngine
 from core.errors import ChatError, Conflict, NotFound, Unauthorized
+from core.keywords import keyword_reply
 from core.settings import Settings
 from core.store import complaints, conversations, deliveries, turns, users
 from core.store.complaints import MAX_REASON_CHARS
@@ -21,7 +23,6 @@ from core.store.deliveries import Arrival
 from core.tables import now_ms
 from wechat import phrases
 from wechat.delivery import Delivery
-from wechat.keywords import keyword_reply
 from wechat.messages import Push
 from wechat.occurrences import Events
 from wechat.visits import CHANNEL, Visit
@@ -31,7 +32,9 @@ log = logging.getLogger(__name__)
 
 CONTINUE = {"继续", "繼續", "接着说", "接著說", "继续说", "繼續說"}
 CLEAR = {"清空", "/clear"}
-HELP, HUMAN, COMPLAINT, AGAIN = "帮助", "人工", "投诉", "重答"
+HELP = {"帮助", "/help"}
+HUMAN, COMPLAINT, AGAIN = "人工", "投诉", "重答"
+BROKEN = 0.85  # of the time the deliveries before should have taken
 _ENDING = re.compile(r"[\s。．.！!，,~～]+$")
 
 
@@ -56,9 +59,20 @@ class Reception:
         self._typing = typing
         self._events = Events(self, engine, database, self._appid)
 
-    def receive(self, push: Push, by: float) -> str | None:
+    def visit(self, push: Push, by: float) -> Visit:
+        """A delivery that is to be answered at `by` (monotonic)."""
+        return Visit(push, Arrival(self._appid, push.sender, push.key), by)
+
+    def unseen(self, visit: Visit, reply: str) -> None:
+        """The reply came too late: WeChat has closed the line."""
+        try:
+            self._delivery.unseen(visit.arrival, reply)
+        except Exception:  # the delivery is lost as it is, and maybe the database is what was late
+            log.exception("a reply that came too late could not be taken back")
+
+    def receive(self, visit: Visit) -> str | None:
         """The reply to a delivery (see `phrases` for those that are no text); None: let WeChat come again."""
-        visit = Visit(push, Arrival(self._appid, push.sender, push.key), by)
+        push = visit.push
         if push.kind == "event":
             return self._events.receive(visit)
         if push.kind == "text":
@@ -82,8 +96,8 @@ class Reception:
             row = self._received(visit)
             if row.reply is not None:
                 return str(row.reply)
-            if row.turn_id is None and (reply := self._delivery.go_on(row, visit.by)) is not None:
-                return None if reply == phrases.LATE else reply
+            if row.turn_id is None and (reply := self._delivery.go_on(visit.arrival, visit.by)) is not None:
+                return reply
         return self._question(visit, text)
 
     def _again(self, visit: Visit) -> str | None:
@@ -120,7 +134,10 @@ class Reception:
         if self._settings.wechat_customer_service and row.arrivals == 1 and not answer.final:
             self._typing(arrival.openid)
         last = visit.last or row.arrivals >= self._settings.wechat_deliveries
-        return self._delivery.answer(arrival, answer, visit.by, last)
+        # It comes again too early: the line was broken off. Where another time would be one too often, do not wait.
+        broken = visit.age < BROKEN * (row.arrivals - 1) * self._settings.wechat_reply_seconds
+        at_once = broken and (last or self._delivery.may_push())
+        return self._delivery.answer(arrival, answer, time.monotonic() if at_once else visit.by, last)
 
     def _ask(self, arrival: Arrival, text: str, again: int | None = None) -> LiveAnswer:
         key = f"{arrival.appid}:{arrival.key}"
@@ -150,7 +167,7 @@ class Reception:
     def command(self, word: str) -> "Callable[[Any, str], str] | None":
         if word in CLEAR:
             return self._clear
-        if word == HELP:
+        if word in HELP:
             return lambda row, text: str(self._engine.live.options.get("help") or phrases.HELP)
         if word == HUMAN:
             return lambda row, text: self._human()

@@ -7,9 +7,12 @@ takes no more connections, waits for its requests, calls `lifecycle.stop()` and 
 that short.
 """
 
+import errno
 import logging
 import os
+import secrets
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -21,7 +24,7 @@ from gevent import monkey
 from gevent.event import Event
 from gevent.pool import Group, Pool
 from gevent.server import StreamServer
-from gunicorn import glogging
+from gunicorn import glogging, util
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
@@ -30,13 +33,15 @@ from gunicorn.workers.ggevent import GeventWorker
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-from wechat.processes import BACKLOG, listen
+from wechat import problems
+from wechat.processes import BACKLOG, inherited_listener, listen
 
 log = logging.getLogger(__name__)
 
 CONNECTIONS = 10_000
 KEEPALIVE_SECONDS = 5
 HEARTBEAT_SECONDS = 60
+SEND_SECONDS = 60.0  # a reader who has taken nothing for so long is gone, or means us no good
 RESERVE_SECONDS = 3  # connections open this long before the end are cut, so that `stop()` has its turn
 
 
@@ -67,15 +72,20 @@ def run(
     *,
     host: str,
     port: int,
+    port_variable: str = "PORT",
     workers: int,
     graceful_seconds: float,
     lifecycle: Lifecycle | None = None,
     worker_class: "type[Worker] | None" = None,
+    send_seconds: float = SEND_SECONDS,
 ) -> None:
     """Serve until SIGTERM. It never returns: here and in each worker it forks it ends in `SystemExit`."""
     if not monkey.is_module_patched("socket"):
         raise RuntimeError("gevent.monkey.patch_all() must run before anything else is imported")
-    listener = listen(host, port)
+    listener = inherited_listener() or listen(host, port, port_variable)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # of Linux; every connection inherits it
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(send_seconds * 1000))
+    util.write_error = _write_problem
     settings = {
         "bind": f"fd://{listener.fileno()}",
         "backlog": BACKLOG,
@@ -229,3 +239,21 @@ class _Log(glogging.Logger):  # type: ignore[misc]
         self.error_log.setLevel(logging.WARNING)
         self.error_log.propagate = True
         self._access_log_enabled = False
+
+    def exception(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        fault = sys.exc_info()[1]
+        if isinstance(fault, OSError) and fault.errno == errno.ETIMEDOUT:
+            self.error_log.info("a reader took nothing for too long; the connection is closed")
+        else:
+            super().exception(msg, *args, **kwargs)
+
+
+def _write_problem(line: socket.socket, status: int, reason: str, _about: str) -> None:
+    """What gunicorn answers by itself, where no app has seen a request: in the shape of all our errors."""
+    request_id = secrets.token_hex(8)
+    body = problems.outside_of_a_request(status, request_id)
+    head = (
+        f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: {problems.CONTENT_TYPE}\r\n"
+        f"Content-Length: {len(body)}\r\nX-Request-Id: {request_id}\r\n\r\n"
+    )
+    util.write_nonblock(line, head.encode() + body)

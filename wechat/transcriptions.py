@@ -9,12 +9,12 @@ from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 from werkzeug.formparser import parse_form_data
 
 from core.database import Database
-from core.errors import InvalidMessage, UnusableAudio
+from core.errors import InvalidField, UnusableAudio
 from core.settings import Settings
 from core.speech import Speech
+from core.store import rates
 from wechat.bodies import read_body, reply
 from wechat.callers import current_user
-from wechat.login import Guesses
 from wechat.openapi import Media, Told, told
 
 MAX_AUDIO = 2 * 1024 * 1024
@@ -30,7 +30,6 @@ class Transcription(Told):
 
 def transcriptions_api(database: Database, speech: Speech, settings: Settings) -> Blueprint:
     api = Blueprint("transcriptions", __name__)
-    pace = Guesses(settings.user_per_minute)  # what a question may cost, a recording may, too
 
     @api.post("/api/transcriptions")
     @told(
@@ -53,7 +52,8 @@ def transcriptions_api(database: Database, speech: Speech, settings: Settings) -
     def transcribe() -> Response:
         user_id = current_user(database)
         speech.check_configured()
-        pace.check(str(user_id))
+        # What a question may cost, a recording may, too.
+        database.write(rates.count, f"speech:{user_id}", settings.user_per_minute)
         return reply({"text": speech.transcribe(_recording())})
 
     return api
@@ -85,5 +85,5 @@ def _file_of(form: bytes) -> bytes:
     _, _, files = parse_form_data(environ, silent=True)
     file = files.get("file")
     if file is None:
-        raise InvalidMessage("a form without a file")
+        raise InvalidField("file", "not in the form")
     return bytes(file.read())

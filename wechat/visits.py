@@ -19,6 +19,11 @@ class Visit:
     by: float  # monotonic: when the reply must be on its way
 
     @property
+    def age(self) -> float:
+        """Seconds since the message was sent, by WeChat's clock."""
+        return time.time() - self.push.created
+
+    @property
     def last(self) -> bool:
         """WeChat's clock says that it will not come again."""
-        return time.time() - self.push.created >= LAST_AFTER_SECONDS
+        return self.age >= LAST_AFTER_SECONDS

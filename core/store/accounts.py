@@ -73,8 +73,13 @@ def be_silent(connection: Connection, appid: str, limit: int) -> bool:
     if connection.execute(lately).scalar_one() >= limit:
         return False
     connection.execute(delete(SilenceRow).where(SilenceRow.appid == appid, SilenceRow.at <= since))
-    connection.execute(insert(SilenceRow).values(id=new_id(), appid=appid, at=now_ms()))
+    count_silence(connection, appid)
     return True
+
+
+def count_silence(connection: Connection, appid: str) -> None:
+    """A delivery is left unanswered, wanted or not: WeChat counts them all."""
+    connection.execute(insert(SilenceRow).values(id=new_id(), appid=appid, at=now_ms()))
 
 
 def silences(connection: Connection, appid: str) -> int:

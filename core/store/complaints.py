@@ -1,4 +1,4 @@
-"""The staff's queue: complaints of users, and answers that WeChat's check wants a human to look at.
+"""The staff's queue: complaints of users, and answers that somebody should look at for another reason.
 
 An entry is `open` until staff close it. It holds a copy of the question and the answer, so that it can be judged
 even if its user has everything erased meanwhile; closed, the copy of an erased user goes too.
@@ -10,14 +10,18 @@ from datetime import datetime
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, func, or_, select, update
+import orjson
+from sqlalchemy import Connection, delete, func, or_, select, update
 
 from core.errors import NotFound, Unauthorized
+from core.store import marks
 from core.store.upsert import insert_if_absent
 from core.tables import ComplaintRow, TurnRow, UserRow, new_id, now_ms
 
-Kind = Literal["report", "review"]
+# A user's complaint; WeChat's check is not sure; a user did not like the answer; it was withheld.
+Kind = Literal["report", "review", "disliked", "blocked"]
 MAX_REASON_CHARS = 1000
+CONSOLE = "console"  # the channel of staff
 _COMPLAINT = ComplaintRow.__table__
 
 
@@ -39,6 +43,7 @@ def report(
             if reason not in before.reason.split("\n") and len(told) <= MAX_REASON_CHARS:
                 connection.execute(update(ComplaintRow).where(ComplaintRow.id == before.id).values(reason=told))
             return str(before.receipt), False
+        marks.put(connection, "reported", turn.id)
     return _add(connection, "report", user_id, turn, reason, channel, timezone), True
 
 
@@ -47,9 +52,32 @@ def ask_for_review(connection: Connection, turn_id: int, reason: str, timezone: 
     turn = connection.execute(select(TurnRow.__table__).where(TurnRow.id == turn_id).with_for_update()).first()
     if turn is None or turn.user_id is None:
         return  # erased meanwhile
-    known = select(ComplaintRow.id).where(ComplaintRow.turn_id == turn_id, ComplaintRow.kind == "review")
+    _add_once(connection, "review", turn, reason, timezone)
+
+
+def note_blocked(connection: Connection, turn_id: int, timezone: str) -> None:
+    """This turn's answer was withheld; what staff ask to try something is no news to them."""
+    turn = connection.execute(select(TurnRow.__table__).where(TurnRow.id == turn_id)).one()
+    if turn.user_id is not None and turn.channel != CONSOLE:
+        words = [hit["word"] for hit in orjson.loads(turn.hits or "[]") if hit.get("action") == "block"]
+        _add_once(connection, "blocked", turn, "、".join(dict.fromkeys(words)), timezone)
+
+
+def note_rating(connection: Connection, turn: Any, rating: str | None, reason: str | None, timezone: str) -> None:
+    """A user rates a turn: what they dislike is looked at, unless they take it back before."""
+    mine = (ComplaintRow.turn_id == turn.id, ComplaintRow.kind == "disliked")
+    if rating == "down":
+        _add_once(connection, "disliked", turn, reason or "", timezone)
+        still_open = update(ComplaintRow).where(*mine, ComplaintRow.state == "open")
+        connection.execute(still_open.values(reason=reason or ""))
+    else:
+        connection.execute(delete(ComplaintRow).where(*mine, ComplaintRow.state == "open"))
+
+
+def _add_once(connection: Connection, kind: Kind, turn: Any, reason: str, timezone: str) -> None:
+    known = select(ComplaintRow.id).where(ComplaintRow.turn_id == turn.id, ComplaintRow.kind == kind)
     if connection.execute(known).first() is None:
-        _add(connection, "review", turn.user_id, turn, reason, turn.channel, timezone)
+        _add(connection, kind, turn.user_id, turn, reason, turn.channel, timezone)
 
 
 def _add(
@@ -78,7 +106,7 @@ def page(
     connection: Connection,
     limit: int,
     *,
-    kind: Kind | None = None,
+    kind: Kind | None = None,  # None: all
     state: str | None = None,
     before: int | None = None,
 ) -> Sequence[Any]:
@@ -93,8 +121,22 @@ def page(
     return connection.execute(query.order_by(ComplaintRow.id.desc()).limit(limit)).all()
 
 
+def get(connection: Connection, complaint_id: int) -> Any:
+    """An entry's row; raises NotFound."""
+    row = connection.execute(select(_COMPLAINT).where(ComplaintRow.id == complaint_id)).first()
+    if row is None:
+        raise NotFound("no such complaint")
+    return row
+
+
 def count_open(connection: Connection) -> int:
-    return connection.execute(select(func.count()).where(ComplaintRow.state == "open")).scalar_one()
+    return sum(open_by_kind(connection).values())
+
+
+def open_by_kind(connection: Connection) -> dict[str, int]:
+    """How many entries of each kind wait for staff."""
+    query = select(ComplaintRow.kind, func.count()).where(ComplaintRow.state == "open").group_by(ComplaintRow.kind)
+    return {kind: count for kind, count in connection.execute(query)}
 
 
 def close(connection: Connection, complaint_id: int, staff: str, note: str) -> bool:
@@ -115,7 +157,7 @@ def close(connection: Connection, complaint_id: int, staff: str, note: str) -> b
 def let_go(connection: Connection, user_id: int) -> None:
     """A user is erased: open complaints keep their copy without a name, closed ones nothing."""
     theirs = ComplaintRow.user_id == user_id
-    finished = or_(ComplaintRow.state != "open", ComplaintRow.kind == "review")
+    finished = or_(ComplaintRow.state != "open", ComplaintRow.kind != "report")
     connection.execute(update(ComplaintRow).where(theirs, finished).values(user_id=None, state="done", **_EMPTY))
     connection.execute(update(ComplaintRow).where(theirs).values(user_id=None))
 

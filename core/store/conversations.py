@@ -28,11 +28,17 @@ def page(connection: Connection, user_id: int, limit: int, before: tuple[int, in
 
 def latest(connection: Connection, user_id: int, channel: str, since_ms: int) -> int | None:
     """The conversation a user last spoke in on this channel, unless that was before `since_ms`."""
-    return connection.execute(_LATEST, {"user": user_id, "channel": channel, "since": since_ms}).scalar()
+    found = latest_row(connection, user_id, channel, since_ms)
+    return None if found is None else int(found.id)
+
+
+def latest_row(connection: Connection, user_id: int, channel: str, since_ms: int) -> Any | None:
+    """The same, as `(id, last_seq)`."""
+    return connection.execute(_LATEST, {"user": user_id, "channel": channel, "since": since_ms}).first()
 
 
 _LATEST = (
-    select(ConversationRow.id)
+    select(ConversationRow.id, ConversationRow.last_seq)
     .where(
         ConversationRow.user_id == bindparam("user"),
         ConversationRow.channel == bindparam("channel"),

@@ -8,9 +8,9 @@ skipped or shown twice, whichever process shows it.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, func, insert, select, update
 
 from core.errors import ChatError
 from core.store import turns
@@ -21,7 +21,7 @@ from core.tables import DeliveryRow, id_at, new_id, now_ms
 
 KEPT_MS = 24 * 3600 * 1000  # for so long the rest of an answer can be asked for
 LOST_MS = 20_000  # by then WeChat has given up delivering a message
-_ROW = DeliveryRow.__table__
+_ROW = cast(Table, DeliveryRow.__table__)
 _BY_KEY = select(_ROW).where(DeliveryRow.appid == bindparam("of_app"), DeliveryRow.key == bindparam("of_key"))
 _AGAIN = (
     update(DeliveryRow)
@@ -32,11 +32,21 @@ _INSERT = insert(DeliveryRow)
 
 
 class AlreadyAnswered(ChatError):
-    """The message got its `reply` before, without a turn."""
+    """The message got its `reply` before."""
 
     def __init__(self, reply: str) -> None:
         super().__init__("answered before")
         self.reply = reply
+
+
+@dataclass(frozen=True, slots=True)
+class Showing:
+    """A reply shows a stretch of the answer to a message: from `before` to `end`, and then it is in `state`."""
+
+    row: Any  # of the message whose answer it is, as it was seen
+    end: int
+    digest: str | None
+    state: str
 
 
 @dataclass
@@ -48,6 +58,7 @@ class Arrival:
     key: str
     row: Any = field(default=None)
     others: Sequence[Any] = ()  # messages of the same follower whose answers have not been shown to the end
+    showing: Showing | None = None  # what its reply shows
 
 
 def receive(connection: Connection, arrival: Arrival) -> Any:
@@ -70,13 +81,13 @@ def accept(connection: Connection, asked: Question, quota: Quota, writer: int | 
     """
     # What was received a moment ago is counted already.
     found = get(connection, arrival.row.id) if arrival.row is not None else _again(connection, arrival)
+    if found is not None and found.reply is not None:
+        arrival.row = found
+        raise AlreadyAnswered(found.reply)
     if found is not None and found.turn_id is not None:
         arrival.row = found
-        if found.reply is None:
-            arrival.others = unfinished(connection, arrival.appid, arrival.openid)
+        arrival.others = unfinished(connection, arrival.appid, arrival.openid)
         return turns.get(connection, found.turn_id)
-    if found is not None and found.reply is not None:
-        raise AlreadyAnswered(found.reply)
     # The lock on the user's row, taken in there, lets one delivery of a new message through at a time.
     turn = turns.accept(connection, asked, quota, writer)
     arrival.others = unfinished(connection, arrival.appid, arrival.openid)
@@ -94,10 +105,8 @@ def accept(connection: Connection, asked: Question, quota: Quota, writer: int | 
 
 def _again(connection: Connection, arrival: Arrival) -> Any | None:
     values = {"of_app": arrival.appid, "of_key": arrival.key}
-    row = connection.execute(_BY_KEY, values).first()
-    if row is None:
+    if connection.execute(_AGAIN, values).rowcount == 0:
         return None
-    connection.execute(_AGAIN, values)
     return connection.execute(_BY_KEY, values).first()
 
 
@@ -123,17 +132,10 @@ def _values(arrival: Arrival, turn_id: int | None) -> dict[str, Any]:
 
 
 def get(connection: Connection, delivery_id: int) -> Any | None:
-    return connection.execute(select(_ROW).where(DeliveryRow.id == delivery_id)).first()
+    return connection.execute(_GET, {"own": delivery_id}).first()
 
 
-@dataclass(frozen=True, slots=True)
-class Showing:
-    """A reply shows a stretch of the answer to a message: from `before` to `end`, and then it is in `state`."""
-
-    row: Any  # of the message whose answer it is, as it was seen
-    end: int
-    digest: str | None
-    state: str
+_GET = select(_ROW).where(_ROW.c.id == bindparam("own"))
 
 
 def digest(text: str) -> str:
@@ -154,17 +156,21 @@ def decide(connection: Connection, delivery_id: int, reply: str, showing: Showin
         if connection.execute(_DECIDE, values).rowcount == 1:
             return reply
         return connection.execute(select(DeliveryRow.reply).where(own)).scalar()
-    before: str | None = connection.execute(select(DeliveryRow.reply).where(own).with_for_update()).scalar()
+    before: str | None = connection.execute(_REPLY, {"own": delivery_id}).scalar()
     if before is not None:
         return before
     if showing is not None:
         moved = update(DeliveryRow).where(*_unmoved(showing)).values(**_shown(showing))
         if connection.execute(moved).rowcount != 1:
             return None
-    state = {} if showing is None else {"state": "shown"}
-    connection.execute(update(DeliveryRow).where(own).values(reply=reply, **state))
+    statement = _REPLIED if showing is None else _REPLIED_AND_SHOWN
+    connection.execute(statement, {"own": delivery_id, "new_reply": reply})
     return reply
 
+
+_REPLY = select(_ROW.c.reply).where(_ROW.c.id == bindparam("own")).with_for_update()
+_REPLIED = update(_ROW).where(_ROW.c.id == bindparam("own")).values(reply=bindparam("new_reply"))
+_REPLIED_AND_SHOWN = _REPLIED.values(state="shown")
 
 _DECIDE = (
     update(DeliveryRow)
@@ -186,17 +192,22 @@ _DECIDE = (
 )
 
 
-def take_back(connection: Connection, delivery_id: int, reply: str, showing: Showing) -> bool:
-    """The reply to a message came too late to be seen: what it showed has not been shown.
+def take_back(connection: Connection, arrival: Arrival, reply: str) -> bool:
+    """The reply to a delivery came too late to be seen: what it showed has not been shown.
 
-    False if more was shown since.
+    False where more was shown since, or where WeChat has delivered the message again: the same reply is seen then.
     """
-    own = (DeliveryRow.id == delivery_id, DeliveryRow.reply == reply)
-    unmoved = (DeliveryRow.id == showing.row.id, DeliveryRow.shown == showing.end)
-    before = {"shown": showing.row.shown, "shown_hash": showing.row.shown_hash, "state": "rest"}
+    showing, row = arrival.showing, arrival.row
+    if showing is None:
+        return False
+    same = (DeliveryRow.id == row.id, DeliveryRow.arrivals == row.arrivals, DeliveryRow.reply == reply)
+    if connection.execute(select(DeliveryRow.id).where(*same).with_for_update()).first() is None:
+        return False
+    unmoved = (DeliveryRow.id == showing.row.id, DeliveryRow.shown == showing.end, DeliveryRow.pusher.is_(None))
+    before = {"shown": showing.row.shown, "shown_hash": showing.row.shown_hash, "state": showing.row.state}
     if connection.execute(update(DeliveryRow).where(*unmoved).values(**before)).rowcount != 1:
         return False
-    connection.execute(update(DeliveryRow).where(*own).values(reply=None))
+    connection.execute(update(DeliveryRow).where(DeliveryRow.id == row.id).values(reply=None))
     return True
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, delete, or_, select, update
 
-from core.store import complaints, remnants
+from core.store import complaints, daily, remnants, turnindex
 from core.store.turns import OPEN
 from core.tables import (
     ConversationRow,
@@ -36,6 +36,7 @@ NOTHING: dict[str, Any] = {
     "hits": None,
     "rating_reason": None,
     "note": None,
+    "better_answer": None,
 }
 
 
@@ -44,6 +45,7 @@ def empty_some(connection: Connection, user_id: int) -> int:
     query = select(TurnRow.id).where(TurnRow.user_id == user_id, TurnRow.status.not_in(OPEN)).limit(SLICE)
     ids = list(connection.execute(query).scalars())
     if ids:
+        turnindex.empty(connection, ids)
         emptied = update(TurnRow).where(TurnRow.id.in_(ids)).values(version=TurnRow.version + 1, **NOTHING)
         connection.execute(emptied)
     return len(ids)
@@ -63,7 +65,9 @@ def erase(connection: Connection, user_id: int) -> list[int]:
     ended = update(TurnRow).where(TurnRow.id.in_(running)).values(status="stopped", writer=None, finished_at=now_ms())
     if running:
         connection.execute(ended.values(attempt=TurnRow.attempt + 1))
-    connection.execute(update(TurnRow).where(theirs).values(version=TurnRow.version + 1, **NOTHING))
+    while empty_some(connection, user_id):  # what was finished since they were emptied
+        pass
+    daily.forget_user(connection, user_id)
 
     query = select(IdentityRow.appid, IdentityRow.openid).where(IdentityRow.user_id == user_id)
     identities = [(row.appid, row.openid) for row in connection.execute(query)]

@@ -1,8 +1,9 @@
 """Followers of the official account: whom we show that we type, and how one who leaves is forgotten."""
 
 from collections.abc import Sequence
+from typing import cast
 
-from sqlalchemy import Connection, and_, delete, select, update
+from sqlalchemy import Connection, Table, and_, bindparam, delete, select, update
 
 from core.store import erasure, remnants, turns
 from core.store.upsert import insert_if_absent
@@ -12,15 +13,22 @@ from core.tables import ConversationRow, DeliveryRow, FollowerRow, IdentityRow, 
 
 def claim_typing(connection: Connection, appid: str, openid: str, now: int, every_ms: int) -> bool:
     """Whether a follower may be shown now that we type: it lasts a while and must not be doubled."""
-    insert_if_absent(connection, FollowerRow, appid=appid, openid=openid, typing_at=0)
-    theirs = (FollowerRow.appid == appid, FollowerRow.openid == openid, FollowerRow.typing_at <= now - every_ms)
-    return connection.execute(update(FollowerRow).where(*theirs).values(typing_at=now)).rowcount == 1
+    values = {"of_app": appid, "of_open": openid, "before": now - every_ms, "now": now}
+    if connection.execute(_TYPES, values).rowcount == 1:
+        return True
+    return insert_if_absent(connection, FollowerRow, appid=appid, openid=openid, typing_at=now)
+
+
+_TABLE = cast(Table, FollowerRow.__table__)
+_FOLLOWER = _TABLE.c
+_THEIRS = and_(_FOLLOWER.appid == bindparam("of_app"), _FOLLOWER.openid == bindparam("of_open"))
+_TYPES = update(_TABLE).where(_THEIRS, _FOLLOWER.typing_at <= bindparam("before")).values(typing_at=bindparam("now"))
+_TYPES_NO_MORE = update(_TABLE).where(_THEIRS).values(typing_at=0)
 
 
 def typing_ended(connection: Connection, appid: str, openid: str) -> None:
     """A message ends it."""
-    theirs = (FollowerRow.appid == appid, FollowerRow.openid == openid)
-    connection.execute(update(FollowerRow).where(*theirs).values(typing_at=0))
+    connection.execute(_TYPES_NO_MORE, {"of_app": appid, "of_open": openid})
 
 
 def being_written(connection: Connection, appid: str, before: int, limit: int) -> Sequence[str]:

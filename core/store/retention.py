@@ -5,11 +5,13 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, exists, select
 
+from core.store import rates, turnindex
 from core.store.turns import OPEN
 from core.tables import (
     ComplaintRow,
     ConversationRow,
     DeliveryRow,
+    JobRow,
     MediaCheckRow,
     SessionRow,
     SilenceRow,
@@ -18,6 +20,7 @@ from core.tables import (
     id_at,
 )
 
+DAY_MS = 86_400_000
 SLICE = 500  # rows in one transaction
 
 Step = Callable[[Connection], int]
@@ -28,7 +31,7 @@ def of_content(before_ms: int) -> list[tuple[str, Step]]:
     oldest = id_at(before_ms)  # ids grow with time: a range of the primary key, no scan
     left = exists().where(TurnRow.conversation_id == ConversationRow.id)
     return [
-        ("turns", _step(TurnRow.id, TurnRow.id < oldest, TurnRow.status.not_in(OPEN))),
+        ("turns", _step(TurnRow.id, TurnRow.id < oldest, TurnRow.status.not_in(OPEN), before=turnindex.leave)),
         ("deliveries", _step(DeliveryRow.id, DeliveryRow.id < oldest)),
         ("complaints", _step(ComplaintRow.id, ComplaintRow.id < oldest, ComplaintRow.state != "open")),
         ("media_checks", _step(MediaCheckRow.trace_id, MediaCheckRow.created_at < before_ms)),
@@ -41,20 +44,24 @@ def of_content(before_ms: int) -> list[tuple[str, Step]]:
 
 def of_sessions(now_ms: int) -> list[tuple[str, Step]]:
     """Log-ins that have expired, and counters nobody will look at again."""
+    yesterday = rates.mark_of(now_ms - DAY_MS)
     return [
         ("sessions", _step(SessionRow.token_hash, SessionRow.expires_at < now_ms)),
         ("staff_sessions", _step(StaffSessionRow.token_hash, StaffSessionRow.expires_at < now_ms)),
-        ("silences", _step(SilenceRow.id, SilenceRow.at < now_ms - 86_400_000)),
+        ("silences", _step(SilenceRow.id, SilenceRow.at < now_ms - DAY_MS)),
+        ("rates", _step(JobRow.name, JobRow.name.startswith(rates.PREFIX), JobRow.mark < yesterday)),
     ]
 
 
-def _step(key: Any, *condition: Any) -> Step:
+def _step(key: Any, *condition: Any, before: Callable[[Connection, list[Any]], None] | None = None) -> Step:
     query = select(key).where(*condition).order_by(key).limit(SLICE)
     row = key.class_
 
     def clear(connection: Connection) -> int:
         keys = list(connection.execute(query).scalars())
         if keys:
+            if before is not None:
+                before(connection, keys)
             connection.execute(delete(row).where(key.in_(keys)))
         return len(keys)
 

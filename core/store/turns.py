@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, cast
 
 import orjson
-from sqlalchemy import Connection, Table, bindparam, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, insert, or_, select, update
 
 from core.errors import Busy, Conflict, NotFound, NotRenewable, Unauthorized, UserBlocked
 from core.messages import Turn
@@ -23,13 +23,18 @@ _CONVERSATION = cast(Table, ConversationRow.__table__)
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How the model is asked."""
+    """How the model is asked. What staff try out in the console takes the place of what is live."""
 
     max_tokens: int
     thinking: bool = False
+    temperature: float | None = None  # None: the model's own
+    top_p: float | None = None
+    history_turns: int | None = None  # None: MAX_HISTORY_TURNS
+    prompt: str | None = None  # a draft of the system prompt, brand facts included
+    prompt_version: int | None = None  # the version the draft is, unchanged
 
     def dumps(self) -> str:
-        return orjson.dumps(asdict(self)).decode()
+        return orjson.dumps({name: value for name, value in asdict(self).items() if value is not None}).decode()
 
     @classmethod
     def loads(cls, text: str) -> "Options":
@@ -73,12 +78,13 @@ def accept(connection: Connection, asked: Question, quota: Quota, writer: int | 
             return before
     if user.blocked is not None:
         raise UserBlocked("blocked by staff")
-    seq = None
+    seq = latest = None
     if asked.continue_since is not None:
-        latest = conversations.latest(connection, asked.user_id, asked.channel, asked.continue_since)
-        if latest is not None:
-            asked = replace(asked, conversation_id=latest, new_conversation=False)
-    if asked.conversation_id is not None:
+        latest = conversations.latest_row(connection, asked.user_id, asked.channel, asked.continue_since)
+    if latest is not None:
+        asked = replace(asked, conversation_id=latest.id, new_conversation=False)
+        seq = latest.last_seq + 1
+    elif asked.conversation_id is not None:
         seq = 1
         if not asked.new_conversation:
             seq = _last_seq(connection, asked) + 1
@@ -150,7 +156,9 @@ _NOTHING_YET: dict[str, Any] = {column.key: None for column in _TURN.columns} | 
 _LOCKED_USER = select(UserRow.__table__).where(UserRow.id == bindparam("id")).with_for_update()
 _BY_KEY = select(_TURN).where(TurnRow.user_id == bindparam("user"), TurnRow.request_key == bindparam("key"))
 _OPEN_OF_USER = select(_TURN.c.conversation_id, _TURN.c.status).where(
-    _TURN.c.user_id == bindparam("user"), _TURN.c.status.in_(OPEN)
+    # An IN is put together anew each time.
+    _TURN.c.user_id == bindparam("user"),
+    or_(*(_TURN.c.status == status for status in OPEN)),
 )
 _INSERT_TURN = insert(_TURN)
 _INSERT_CONVERSATION = insert(_CONVERSATION)
@@ -162,15 +170,18 @@ _TOUCH_CONVERSATION = (
 
 
 def _last_seq(connection: Connection, asked: Question) -> int:
-    query = select(ConversationRow.last_seq).where(
-        ConversationRow.id == asked.conversation_id,
-        ConversationRow.user_id == asked.user_id,
-        ConversationRow.deleted_at.is_(None),
-    )
-    last: int | None = connection.execute(query).scalar()
+    values = {"conversation": asked.conversation_id, "user": asked.user_id}
+    last: int | None = connection.execute(_LAST_SEQ, values).scalar()
     if last is None:
         raise NotFound("no such conversation")
     return last
+
+
+_LAST_SEQ = select(_CONVERSATION.c.last_seq).where(
+    _CONVERSATION.c.id == bindparam("conversation"),
+    _CONVERSATION.c.user_id == bindparam("user"),
+    _CONVERSATION.c.deleted_at.is_(None),
+)
 
 
 def _check_replaceable(connection: Connection, asked: Question, last: int) -> None:

@@ -1,5 +1,6 @@
 """The one statement each database spells in its own way."""
 
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, insert
@@ -15,15 +16,18 @@ def insert_if_absent(connection: Connection, row: type[Any], **values: Any) -> b
     if dialect in ("mysql", "mariadb"):
         # A failed statement leaves MySQL's transaction as it was. INSERT IGNORE would also cut long text short.
         try:
-            connection.execute(insert(row).values(**values))
+            connection.execute(insert(row.__table__), values)
         except IntegrityError as fault:
             if fault.orig is None or fault.orig.args[0] != _DUPLICATE:
                 raise
             return False
         return True
-    if dialect == "postgresql":
-        statement: Any = postgresql.insert(row).values(**values).on_conflict_do_nothing()
-    else:
-        statement = sqlite.insert(row).values(**values).on_conflict_do_nothing()
     # Of inserts, SQLAlchemy keeps the count for the asking only.
-    return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount == 1
+    options = {"preserve_rowcount": True}
+    return connection.execute(_insert(dialect, row.__table__), values, execution_options=options).rowcount == 1
+
+
+@cache  # to put a statement together costs more than to execute it
+def _insert(dialect: str, table: Any) -> Any:
+    insert_here = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    return insert_here(table).on_conflict_do_nothing()

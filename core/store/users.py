@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Table, and_, bindparam, delete, insert, or_, 
 from sqlalchemy.orm import aliased
 
 from core.errors import QuotaExceeded, Unauthorized
-from core.store import remnants
+from core.store import daily, remnants
 from core.store.upsert import insert_if_absent
 from core.tables import ComplaintRow, ConversationRow, IdentityRow, SessionRow, TurnRow, UserRow, new_id, now_ms
 
@@ -102,6 +102,7 @@ def merge(connection: Connection, user_id: int, into: int) -> None:
         connection.execute(update(TurnRow).where(TurnRow.id == turn_id).values(request_key=None))
     for row in (TurnRow, ConversationRow, IdentityRow, SessionRow, ComplaintRow):
         connection.execute(update(row).where(row.user_id == user_id).values(user_id=into))
+    daily.merge(connection, user_id, into)
     connection.execute(delete(UserRow).where(UserRow.id == user_id))
 
 

@@ -43,6 +43,13 @@ def count_queued(connection: Connection) -> int:
     return connection.execute(select(func.count()).where(TurnRow.status == "queued")).scalar_one()
 
 
+def count_open(connection: Connection) -> tuple[int, int]:
+    """How many turns wait, and how many are being written."""
+    query = select(TurnRow.status, func.count()).where(TurnRow.status.in_(OPEN)).group_by(TurnRow.status)
+    counts: dict[str, int] = {row[0]: row[1] for row in connection.execute(query)}
+    return counts.get("queued", 0), counts.get("answering", 0)
+
+
 def claim(connection: Connection, turn_id: int, attempt: int, writer: int) -> Any:
     """Take a queued turn seen with this attempt; its row, or None if somebody else was faster."""
     statement = (

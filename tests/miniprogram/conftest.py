@@ -15,14 +15,14 @@ from tests.miniprogram.site import Ears, answers, backend_settings, create_site
 from tests.server import Process, free_port, wait_until
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def equipment() -> None:
     """Whatever the pages need to run is on this machine."""
     if what := lacking():
         missing(what)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def builder(equipment: None, tmp_path_factory: pytest.TempPathFactory) -> Builder:
     builder = Builder(tmp_path_factory.mktemp("builds"))
 
@@ -34,7 +34,7 @@ def builder(equipment: None, tmp_path_factory: pytest.TempPathFactory) -> Builde
     return builder
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def _desk(tmp_path_factory: pytest.TempPathFactory, builder: Builder) -> Iterator[str]:
     """The URL of a desk simulator process, which may still be starting."""
     port = free_port()
@@ -43,7 +43,7 @@ def _desk(tmp_path_factory: pytest.TempPathFactory, builder: Builder) -> Iterato
     process.stop()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def _ears() -> Iterator[Ears]:
     ears = Ears()
     with serving(ears.app) as url:
@@ -59,7 +59,7 @@ def ears(_ears: Ears) -> Iterator[Ears]:
     _ears.recordings.clear()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def _backend(tmp_path_factory: pytest.TempPathFactory, _desk: str, _ears: Ears) -> Iterator[House]:
     with housing(tmp_path_factory.mktemp("backend"), _desk, backend_settings(_desk, _ears.url)) as house:
         yield house

@@ -3,23 +3,22 @@
 import itertools
 import json
 import secrets
-import socket
-import ssl
 import threading
 import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from wechat.envelope import Cipher, sign
 from wechat.messages import cdata
 from wechat.simulator.account import Account
 from wechat.simulator.judge import Verdict, judge
+from wechat.simulator.wire import exchange
 
 FAILURE = "该公众号提供的服务出现故障，请稍后再试"
-OVERLAP_SECONDS = 0.7
+OVERLAP = 0.2  # of the line's time, by which a message is delivered again too soon
 AT_ONCE_SECONDS = 0.05
 REMEMBERED = 2000
 MUTE_LOOK_SECONDS, MUTE_SECONDS = 300.0, 60.0
@@ -32,10 +31,16 @@ class Attempt:
     number: int
     began: float
     request: str
+    sent: float = 0.0  # when the request was on its way
     end: float | None = None
     status: int | None = None
     reply: str = ""
     outcome: str = ""  # answered, timeout, closed, refused, http <status>, lost
+
+    @property
+    def took(self) -> float:
+        """Seconds from the request to its end."""
+        return (self.end or self.sent) - self.sent
 
 
 @dataclass
@@ -89,8 +94,7 @@ class Pushes:
         """What the console does when the address is saved; the body that comes back."""
         timestamp, nonce = str(int(time.time())), str(secrets.randbelow(10**9))
         query = {"signature": sign(self.account.token, timestamp, nonce), "timestamp": timestamp, "nonce": nonce}
-        raw = exchange("GET", self.account.callback, urlencode(query | {"echostr": echostr}), b"", "", 5.0)
-        return b"" if isinstance(raw, str) else raw[1]
+        return exchange("GET", self.account.callback, urlencode(query | {"echostr": echostr}), b"", "", 5.0).body
 
     def _deliver(self, message: Message) -> None:
         account = self.account
@@ -116,7 +120,7 @@ class Pushes:
                 args = (request, attempt, verdicts)
                 beside.append(threading.Thread(target=self._attempt, args=args, daemon=True))
                 beside[-1].start()
-                beside[-1].join(account.cut_seconds - OVERLAP_SECONDS)
+                beside[-1].join(account.cut_seconds * (1 - OVERLAP))
             else:
                 self._attempt(request, attempt, verdicts)
             if verdicts:
@@ -134,12 +138,12 @@ class Pushes:
         answer = exchange(
             "POST", account.callback, request.query, request.body, request.content_type, seconds, request.headers
         )
-        attempt.end = time.monotonic()
-        if isinstance(answer, str):
-            attempt.outcome = answer
+        attempt.sent, attempt.end = answer.sent, answer.came
+        if answer.failure:
+            attempt.outcome = answer.failure
         else:
-            attempt.status, body = answer
-            attempt.reply = body.decode("utf-8", "replace")
+            attempt.status = answer.status
+            attempt.reply = answer.body.decode("utf-8", "replace")
             with self._lock:
                 lost = account.lose_replies > 0
                 account.lose_replies -= lost
@@ -150,7 +154,7 @@ class Pushes:
                 attempt.outcome = f"http {attempt.status}"
             else:
                 attempt.outcome = "answered"
-                verdicts.append(judge(body, account, request.openid, request.nonce))
+                verdicts.append(judge(answer.body, account, request.openid, request.nonce))
         if attempt.outcome != "answered":
             self._failed()
 
@@ -214,65 +218,3 @@ def _elements(fields: Mapping[str, Any]) -> str:
         else:
             parts.append(f"<{name}><![CDATA[{cdata(str(value))}]]></{name}>")
     return "".join(parts)
-
-
-def exchange(
-    method: str,
-    url: str,
-    query: str,
-    body: bytes,
-    content_type: str,
-    seconds: float,
-    headers: Mapping[str, str] | None = None,
-) -> tuple[int, bytes] | str:
-    """One exchange within so many seconds in all; status and body, or how it failed."""
-    parts, end = urlsplit(url), time.monotonic() + seconds
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    path = (parts.path or "/") + (f"?{query}" if query else "")
-    lines = [f"{method} {path} HTTP/1.1", f"Host: {parts.netloc}", "User-Agent: Mozilla/4.0", "Accept: */*"]
-    lines += [
-        "Connection: close",
-        "Pragma: no-cache",
-        *(f"{name}: {value}" for name, value in (headers or {}).items()),
-    ]
-    if method == "POST":
-        lines += [f"Content-Type: {content_type}", f"Content-Length: {len(body)}"]
-    data = b""
-    try:
-        line: socket.socket = socket.create_connection((parts.hostname or "", port), timeout=max(0.01, seconds))
-        with line:
-            if parts.scheme == "https":
-                line = ssl.create_default_context().wrap_socket(line, server_hostname=parts.hostname)
-            line.sendall("\r\n".join([*lines, "", ""]).encode() + body)
-            while True:
-                left = end - time.monotonic()
-                if left <= 0:
-                    return "timeout"
-                line.settimeout(left)
-                piece = line.recv(65536)
-                if not piece:
-                    break
-                data += piece
-    except TimeoutError:
-        return "timeout"
-    except ConnectionRefusedError:
-        return "refused"
-    except OSError:
-        return "closed"
-    head, separator, rest = data.partition(b"\r\n\r\n")
-    if not separator:
-        return "closed"
-    if b"transfer-encoding: chunked" in head.lower():
-        rest = _dechunked(rest)
-    return int(head.split(b" ", 2)[1]), rest
-
-
-def _dechunked(data: bytes) -> bytes:
-    whole = b""
-    while data:
-        size, _, data = data.partition(b"\r\n")
-        count = int(size.split(b";")[0] or b"0", 16)
-        if not count:
-            break
-        whole, data = whole + data[:count], data[count + 2 :]
-    return whole

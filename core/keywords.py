@@ -5,13 +5,16 @@ from typing import Any
 
 
 def keyword_reply(replies: Sequence[Any], text: str) -> str | None:
+    """What answers a text in place of the model, if anything does."""
+    row = keyword_row(replies, text)
+    return None if row is None else str(row.reply)
+
+
+def keyword_row(replies: Sequence[Any], text: str) -> Any | None:
     """The reply with the highest priority that matches; of two alike, the exact one."""
     said = text.strip().casefold()
     matching = [row for row in replies if _matches(row, said)]
-    if not matching:
-        return None
-    best = min(matching, key=lambda row: (-row.priority, row.match != "exact", row.id))
-    return str(best.reply)
+    return min(matching, key=lambda row: (-row.priority, row.match != "exact", row.id), default=None)
 
 
 def _matches(row: Any, said: str) -> bool:
