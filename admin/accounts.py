@@ -71,9 +71,10 @@ class Accounts:
         return [gr.update(visible=False), "", gr.skip(), None]
 
     def _row(self, row: Any) -> str:
-        made = look.moment(row.created_at, self._services.settings.timezone)
+        since = look.moment(row.created_at, self._services.settings.timezone)
+        made = f'<span class="soft about">{since} 加入</span>'
         kind = "good" if row.role == "admin" else ""
-        return f'<b>{look.esc(row.name)}</b> {look.chip(ROLES[row.role], kind)}<span class="soft about">{made}</span>'
+        return f"<b>{look.esc(row.name)}</b> {look.chip(ROLES[row.role], kind)}{made}"
 
     def open(self, who: Staff, event: gr.EventData) -> Any:
         row = self._get(str(event._data["pick"]))
@@ -116,7 +117,7 @@ class Accounts:
         self._services.access.change(
             who, "改角色", name, staff.change_role, row.id, role, detail=f"{ROLES[row.role]} → {ROLES[role]}"
         )
-        gr.Info(f"{look.esc(name)}现在是“{ROLES[role]}”。", title="已保存")
+        gr.Info(f"{look.esc(name)}现在是“{ROLES[role]}”。")
         return self._again("")
 
     def _sure_to_reset(self, who: Staff, name: str) -> str:
@@ -132,7 +133,7 @@ class Accounts:
 
     def remove(self, who: Staff, name: str) -> Any:
         self._services.access.change(who, "删除账号", name, staff.remove, self._get(name).id)
-        gr.Info(f"已删除账号{look.esc(name)}。", title="已删除")
+        gr.Info(f"已删除账号{look.esc(name)}。")
         return self._again("")
 
 

@@ -44,8 +44,12 @@ class Board:
         on = services.access.on
         channels = [("全部用户", ALL), *((title, name) for name, title in CHANNELS.items())]
         with gr.Row(elem_classes="filters"):
-            stretch = gr.Radio(list(RANGES), value=WHOLE, show_label=False, container=False, scale=3, min_width=300)
-            channel = gr.Radio(channels, value=ALL, show_label=False, container=False, scale=2, min_width=300)
+            stretch = gr.Radio(
+                list(RANGES), value=WHOLE, label="时间", show_label=False, container=False, scale=3, min_width=300
+            )
+            channel = gr.Radio(
+                channels, value=ALL, label="渠道", show_label=False, container=False, scale=2, min_width=300
+            )
         shown = gr.HTML(elem_id="dashboard")
         for trigger in (tab.select, stretch.input, channel.input):
             on(trigger, self.show, [stretch, channel], [shown], trigger_mode="always_last")

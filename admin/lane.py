@@ -1,6 +1,5 @@
 """One lane of 试聊: a draft of the prompt with its dials, and the conversation it leads to."""
 
-import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -176,22 +175,12 @@ class Lane:
         return Options(
             max_tokens=int(max_tokens or settings.max_tokens),
             thinking=bool(thinking),
-            temperature=_number("温度", temperature, 2),
-            top_p=_number("top-p", top_p, 1),
+            temperature=look.number("温度", temperature, 0, 2),
+            top_p=look.number("top-p", top_p, 0, 1),
             history_turns=settings.max_history_turns if history is None else max(0, int(history)),
             prompt=with_facts(prompt, facts),
             prompt_version=row.id if unchanged and row is not None else None,
         )
-
-
-def _number(name: str, written: str, most: float) -> float | None:
-    """What stands in a field that may be left empty."""
-    if not written.strip():
-        return None
-    with contextlib.suppress(ValueError):
-        if 0 <= float(written) <= most:
-            return float(written)
-    raise gr.Error(f"{name}应是 0 到 {most:g} 之间的数，或者空着。")
 
 
 def _box(exchanges: Sequence[Exchange]) -> str:

@@ -1,6 +1,5 @@
 """What is looked for in 日志: the fields, and the filter they make."""
 
-import contextlib
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -8,12 +7,13 @@ from zoneinfo import ZoneInfo
 import gradio as gr
 
 from admin.known import SLOW_MS
-from admin.look import moment_field
+from admin.look import moment_field, number
 from admin.services import CHANNEL
 from admin.wording import CHANNELS, FLAGS, STATUSES
 from core.store.turnlog import Filter
 
 SLOW, EVERYBODY, ALL = "slow", "everybody", "all"
+MOST_SECONDS, MOST_VERSION = 86_400, 999_999
 DAYS = {"今天": 1, "近 7 天": 7, "近 30 天": 30}
 # The order of the fields: what a change of them is called with.
 NAMES = ("text", "when", "channel", "flags", "user", "since", "until", "status", "version", "seconds")
@@ -67,7 +67,8 @@ class FilterForm:
         """The filter; raises gr.Error where a field cannot be read."""
         told = dict(zip(NAMES, values, strict=True))
         flags = set(told["flags"] or ())
-        slow = [_number("慢于几秒", told["seconds"]) * 1000, SLOW_MS if SLOW in flags else 0]
+        slow = [1000 * (number("慢于几秒", told["seconds"], 0, MOST_SECONDS) or 0), SLOW_MS if SLOW in flags else 0]
+        version = number("提示词版本", told["version"], 1, MOST_VERSION)
         channel = told["channel"] or EVERYBODY
         since = self._moment(told["since"])
         if days := DAYS.get(told["when"]):
@@ -80,7 +81,7 @@ class FilterForm:
             without=CHANNEL if channel == EVERYBODY else None,
             since=since,
             until=self._moment(told["until"]),
-            prompt_version=int(_number("提示词版本", told["version"])) or None,
+            prompt_version=int(version) if version else None,
             status=told["status"] if told["status"] in STATUSES else None,
             flags=frozenset(flag for flag in FLAGS if flag in flags),
             slow_ms=int(max(slow)) or None,
@@ -111,17 +112,6 @@ def told(wanted: Filter, timezone: str) -> str:
         "慢于": wanted.slow_ms and f"{wanted.slow_ms / 1000:g} 秒",
     }
     return "，".join(f"{name} {value}" for name, value in parts.items() if value) or "全部"
-
-
-def _number(name: str, written: str | None) -> float:
-    """What stands in a field that may be left empty; 0 where it is."""
-    text = (written or "").strip()
-    if not text:
-        return 0
-    with contextlib.suppress(ValueError):
-        if 0 < float(text) < 1_000_000:
-            return float(text)
-    raise gr.Error(f"{name}应是一个大于 0 的数，或者空着。")
 
 
 def _ms(then: datetime) -> int:

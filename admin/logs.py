@@ -154,7 +154,7 @@ class Logs:
             try:
                 return gr.update(selected="logs"), *self.open(who, int(turn))
             except NotFound:
-                gr.Warning("链接里的这一轮对话已经不在了。", title="没有找到")
+                gr.Warning("链接里的这一轮对话已经不在了。")
         return (gr.skip(),) * (1 + len(self.outputs))
 
     def ask_again(self, who: Staff, chosen: Chosen | None) -> Any:

@@ -3,6 +3,7 @@
 Whatever comes from users or staff goes through `esc` before it stands in HTML.
 """
 
+import contextlib
 import html
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -204,6 +205,16 @@ def storable(value: str) -> str:
 def typed(value: str | None) -> str:
     """What somebody has typed into a field."""
     return (value or "").strip()
+
+
+def number(name: str, written: str | None, least: float, most: float) -> float | None:
+    """The number in a field called `name`, which may be left empty; raises gr.Error where there is something else."""
+    if not (text := typed(written)):
+        return None
+    with contextlib.suppress(ValueError):
+        if least <= float(text) <= most:
+            return float(text)
+    raise gr.Error(f"{name}应是 {least:g} 到 {most:g} 之间的数，或者空着。")
 
 
 def chip(text: str, kind: str = "") -> str:

@@ -151,7 +151,7 @@ class People:
 
     def _after(self, who: Staff, shown: int | None, search: str, told: str) -> Any:
         assert shown is not None
-        gr.Info(told, title="已保存")
+        gr.Info(told)
         return self.find(who, search), *self._one(shown)
 
     def _sure_to_erase(self, who: Staff, shown: int, typed: str, search: str) -> str:
@@ -168,6 +168,6 @@ class People:
             who, "删除用户数据", shown, lambda connection, user_id: people.get(connection, user_id, self._quota)
         )
         self._services.engine.erase(shown)
-        gr.Info("这个用户的数据已全部删除。", title="已删除")
+        gr.Info("这个用户的数据已全部删除。")
         hidden = gr.update(visible=False)
         return self.find(who, search), hidden, "", None, "", gr.skip(), gr.skip(), "", None

@@ -100,6 +100,6 @@ class Playground:
             raise gr.Error(f"品牌资料最多 {content.MAX_FACTS_CHARS} 个字。")
         change = self._services.access.change
         number = change(who, "写提示词", "来自试聊", content.add_prompt, prompt, facts, note.strip(), who.name)
-        gr.Info(f"已存为第 {number} 版，到“提示词”里发布后才会上线。", title="已保存")
+        gr.Info(f"已存为第 {number} 版，到“提示词”里发布后才会上线。")
         choices = self.lanes[0].choices(who)[0]["choices"]
         return gr.update(choices=choices, value=str(number)), gr.update(choices=choices), ""

@@ -169,7 +169,7 @@ class Prompts:
         if base is not None and base != shown:
             row = self._services.database.read(content.prompt_version, base)
             if (text, facts) != (row.text, row.facts):
-                gr.Warning(f"从第 {base} 版改写的草稿还没有保存，请先保存或放弃它。", title="没有完成")
+                gr.Warning(f"从第 {base} 版改写的草稿还没有保存，请先保存或放弃它。")
                 return (gr.skip(),) * 7
         if base == shown:
             return (gr.update(visible=True), *(gr.skip(),) * 6)
@@ -204,7 +204,7 @@ class Prompts:
             who.name,
             detail=lambda number: f"第 {number} 版，底稿第 {base} 版：{note}",
         )
-        gr.Info(f"已保存为第 {number} 版，还没有上线。", title="已保存")
+        gr.Info(f"已保存为第 {number} 版，还没有上线。")
         return *self._page(number, PAGE), self._others(PAGE), "", *self.drop(who)
 
     def drop(self, who: Staff) -> list[Any]:
@@ -246,9 +246,9 @@ class Prompts:
         try:
             self._services.access.change(who, "发布提示词", f"第 {shown} 版到{names}", *work, detail=before)
         except Conflict:
-            gr.Warning("别人刚刚换过线上版本，所以没有发布。列表已更新，请看过后再决定。", title="没有发布")
+            gr.Warning("别人刚刚换过线上版本，所以没有发布。列表已更新，请看过后再决定。")
         else:
-            gr.Info(f"第 {shown} 版几秒内在{names}生效。", title="已发布")
+            gr.Info(f"第 {shown} 版几秒内在{names}生效。")
         return list(self._page(shown, size))
 
 

@@ -40,8 +40,12 @@ class Queue:
         desk, entry = gr.State(Desk(Wanted())), gr.State(None)
         with gr.Column() as self._listing:
             with gr.Row(elem_classes="filters"):
-                self.state = gr.Radio(STATES, value="open", show_label=False, container=False, min_width=180)
-                self.kind = gr.Radio([], value=ALL, show_label=False, container=False, scale=3, min_width=300)
+                self.state = gr.Radio(
+                    STATES, value="open", label="处理情况", show_label=False, container=False, min_width=180
+                )
+                self.kind = gr.Radio(
+                    [], value=ALL, label="种类", show_label=False, container=False, scale=3, min_width=300
+                )
             shown = gr.HTML(js_on_load=look.PICK, elem_id="queue")
             with gr.Row(elem_classes="pages"):
                 newer = gr.Button("更新的", size="sm", visible=False)
@@ -138,13 +142,13 @@ class Queue:
         except Conflict:
             pass
         else:
-            gr.Info("已标为处理完成。", title="已完成")
+            gr.Info("已标为处理完成。")
             return *self.back(who, desk), gr.skip(), gr.skip()
         row = read(complaints.get, entry)
         told = (
             f"{look.esc(row.closed_by or '别人')} {self._when(row, closed=True)} 已经处理了这一条，你的说明没有保存。"
         )
-        gr.Warning(told, title="没有保存")
+        gr.Warning(told)
         hidden = gr.update(visible=False), gr.update(visible=True)
         return *hidden, *self.again(who, desk), self._entry(row), gr.update(visible=False)
 

@@ -118,7 +118,7 @@ class Replies:
             except Conflict:
                 told = f"别人刚刚改过“{look.esc(seen.keyword)}”，所以没有保存。请关闭后重新打开，看过再改。"
                 raise gr.Error(told) from None
-        gr.Info("几秒内生效。", title="已保存")
+        gr.Info("已保存，几秒内生效。")
         return self._list(who), *self.close(who)
 
     def _sure_to_delete(self, who: Staff, seen: Any) -> str:
@@ -128,7 +128,7 @@ class Replies:
         self._services.access.change(
             who, "删除关键词回复", seen.keyword, content.remove_keyword_reply, seen.id, detail=seen.reply
         )
-        gr.Info("几秒内生效。", title="已删除")
+        gr.Info("已删除，几秒内生效。")
         return self._list(who), *self.close(who)
 
     def attempt(self, who: Staff, text: str) -> str:

@@ -151,9 +151,9 @@ class Transcript:
         except Conflict:
             by = self._services.database.read(turns.get, turn.turn_id).reviewed_by or "别人"
             told = f"{look.esc(by)}刚刚也写了批注，已显示在对话里。你写的还在，再点一次“保存批注”就会取代对方的。"
-            gr.Warning(told, title="没有保存")
+            gr.Warning(told)
         else:
-            gr.Info("批注已保存。", title="已保存")
+            gr.Info("批注已保存。")
         transcript = self._services.database.read(reviews.transcript, turn.turn_id)
         now = next(told.turn for told in transcript.turns if told.turn.id == turn.turn_id)
         # A reply nobody has changed yet says what is better.
@@ -190,7 +190,7 @@ class Transcript:
             author=who.name,
             detail=f"来自问答 {turn.turn_id}",
         )
-        gr.Info(f"以后公众号里遇到“{look.esc(keyword)}”，就这样回复。", title="已添加")
+        gr.Info(f"以后公众号里遇到“{look.esc(keyword)}”，就这样回复。")
 
     def question(self, chosen: Chosen | None) -> str:
         """What was asked, to ask it again."""

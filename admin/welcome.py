@@ -74,7 +74,7 @@ class Welcome:
         except Conflict:
             told = "别人刚刚改过，所以没有保存。请复制下你写的内容，切到别的标签页再回来，看过后再改。"
             raise gr.Error(told) from None
-        gr.Info("几秒内在小程序和公众号生效。", title="已保存")
+        gr.Info("已保存，几秒内在小程序和公众号生效。")
         return values, *_fields(values), self._preview(welcome, suggestions)
 
     def _preview(self, welcome: str, suggestions: str) -> str:

@@ -179,7 +179,7 @@ class Words:
         count, _ = self._services.access.change(
             who, "修改词", "词库", work, detail=lambda result: f"{result[1]}：{detail}"
         )
-        gr.Info(f"改了 {count:,} 个词，几秒内生效。", title="已保存")
+        gr.Info(f"改了 {count:,} 个词，几秒内生效。")
         return self._again(who, found)
 
     def _sure_to_delete(self, who: Staff, chosen: WordQuery | None, *found: Any) -> str:
@@ -194,7 +194,7 @@ class Words:
             return content.delete_words(connection, chosen), _named(rows, total)
 
         count, _ = self._services.access.change(who, "删除词", "词库", work, detail=lambda result: result[1])
-        gr.Info(f"删除了 {count:,} 个词，几秒内生效。", title="已删除")
+        gr.Info(f"删除了 {count:,} 个词，几秒内生效。")
         return self._again(who, found)
 
     def _again(self, who: Staff, found: tuple[Any, ...]) -> Any:

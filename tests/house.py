@@ -14,8 +14,9 @@ from sqlalchemy import func, select
 from core import migrate
 from core.database import Database
 from core.moderation import Word
-from core.store import content, processes, turns
+from core.store import processes, turns
 from core.tables import DeliveryRow, TurnRow
+from tests import stores
 from tests.databases import KIND, fresh_database
 from tests.fakes import FakeCogito
 from tests.server import Api, User, wait_until
@@ -99,7 +100,7 @@ def housing(folder: Path, simulator: str, *processes: dict[str, Any], url: str |
         return
     database = Database(url)
     migrate.upgrade(database)
-    database.write(content.set_words, [Word(BLOCKED, "block")])
+    database.write(stores.set_words, [Word(BLOCKED, "block")])
     written = database.url.render_as_string(hide_password=False)
     apis: list[Api] = []
     with FakeCogito() as cogito:

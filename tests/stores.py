@@ -3,22 +3,24 @@
 import itertools
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
 from core import migrate
 from core.database import Database
-from core.store import turns, users, writing
+from core.moderation import Word
+from core.store import content, turns, users, writing
+from core.store.content import Entry, WordQuery
 from core.store.turns import Options, Question
 from core.store.users import Quota
 from core.store.writing import Outcome
-from core.tables import Base, new_id
+from core.tables import Base, WordRow, new_id
 
 UNLIMITED = Quota(0, 0, "Asia/Shanghai")
 IDS = itertools.count(new_id())  # of turns: in the order of asking, even within a millisecond
@@ -136,3 +138,15 @@ def in_threads(*works: Callable[[], Any]) -> list[Any]:
         thread.join(60)
         assert not thread.is_alive(), "it hangs"
     return results
+
+
+def set_words(connection: Connection, words: Iterable[Word], category: str = "", author: str = "") -> int:
+    """Enter words; returns how many are new."""
+    entries = [Entry(word.text, word.action, category or None) for word in words]
+    return content.import_words(connection, entries, author).new
+
+
+def remove_words(connection: Connection, *texts: str) -> int:
+    """Returns how many were there."""
+    ids = list(connection.execute(select(WordRow.id).where(WordRow.text.in_(texts))).scalars())
+    return content.delete_words(connection, WordQuery(ids=ids))

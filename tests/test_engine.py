@@ -31,6 +31,7 @@ from core.store import content, processes, turns, users, writing
 from core.store.writing import Outcome
 from core.writer import UNCLEAR
 from core.writers import Writers
+from tests import stores
 from tests.fakes import FakeCogito
 from tests.server import wait_until
 from tests.stores import ask, in_threads, make_user
@@ -363,7 +364,7 @@ def test_a_question_over_the_quota_reaches_nobody(build: Build, cogito: FakeCogi
 
 
 def set_words(desk: Desk, **words: str) -> None:
-    desk.database.write(content.set_words, [Word(text, action) for action, text in words.items()])  # type: ignore[arg-type]
+    desk.database.write(stores.set_words, [Word(text, action) for action, text in words.items()])  # type: ignore[arg-type]
     desk.live.refresh()
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from core.moderation import Action, Word
 from core.store import content
+from tests import stores
 from tests.house import House
 from tests.server import User, wait_until
 
@@ -18,7 +19,7 @@ def doors(house: House) -> list[User]:
 
 
 def set_word(house: House, word: str, action: Action) -> None:
-    house.database.write(content.set_words, [Word(word, action)], "", "测试")
+    house.database.write(stores.set_words, [Word(word, action)], "", "测试")
 
 
 def test_a_word_is_blocked_masked_and_allowed_again(house: House, doors: list[User]) -> None:
@@ -32,7 +33,7 @@ def test_a_word_is_blocked_masked_and_allowed_again(house: House, doors: list[Us
     set_word(house, "菠萝好吃", "allow")
     for door in doors:
         wait_until(lambda door=door: door.ask("菠萝好吃吗").json().get("reply") == "回答：菠萝好吃吗", SECONDS)
-    house.database.write(content.remove_words, ["菠萝", "菠萝好吃"])
+    house.database.write(stores.remove_words, "菠萝", "菠萝好吃")
     for door in doors:
         wait_until(lambda door=door: door.ask("菠萝酸吗").json().get("reply") == "回答：菠萝酸吗", SECONDS)
 
@@ -46,7 +47,7 @@ def test_an_answer_under_way_keeps_the_words_it_began_with(house: House, doors: 
         wait_until(lambda door=door: door.ask("榴莲").json().get("reply") == "回答：**", SECONDS)
     house.cogito.release()
     assert stream.to_end().text == "有苹果，有榴莲。"
-    house.database.write(content.remove_words, ["榴莲"])
+    house.database.write(stores.remove_words, "榴莲")
 
 
 def test_a_published_prompt_is_what_the_model_gets_next(house: House, doors: list[User]) -> None:

@@ -15,6 +15,7 @@ from core.store import content
 from core.store.content import Entry, Imported, WordQuery
 from core.store.upsert import insert_if_absent
 from core.tables import OptionRow, RevisionRow
+from tests import stores
 from tests.stores import in_threads, second_process
 
 
@@ -126,37 +127,37 @@ def test_of_two_who_publish_at_the_same_moment_one_is_told(any_database: Databas
 def test_words_are_added_changed_and_removed(any_database: Database) -> None:
     def add() -> None:
         new = [Word("赌博", "block"), Word("反暴力", "allow"), Word("暴力", "block")]
-        assert any_database.write(content.set_words, new, "法律", "张三") == 2
+        assert any_database.write(stores.set_words, new, "法律", "张三") == 2
 
     assert raised(any_database, add) == {"words"}
     assert words(any_database) == {"暴力": "block", "仇恨": "mask", "赌博": "block", "反暴力": "allow"}
 
     def remove() -> None:
-        assert any_database.write(content.remove_words, ["暴力", "赌博", "没有的"]) == 2
+        assert any_database.write(stores.remove_words, "暴力", "赌博", "没有的") == 2
 
     assert raised(any_database, remove) == {"words"}
     assert words(any_database) == {"仇恨": "mask", "反暴力": "allow"}
 
 
 def test_a_word_given_twice_is_stored_once_as_it_was_given_last(any_database: Database) -> None:
-    assert any_database.write(content.set_words, [Word("赌博", "mask"), Word("赌博", "block")]) == 1
+    assert any_database.write(stores.set_words, [Word("赌博", "mask"), Word("赌博", "block")]) == 1
     assert words(any_database)["赌博"] == "block"
 
 
 def test_words_that_differ_in_case_accent_or_width_are_different(any_database: Database) -> None:
     different = ["abc", "ABC", "äbc", "ａbc", "𠮷", "吉", "👍", "👎"]
-    assert any_database.write(content.set_words, [Word(text, "mask") for text in different]) == len(different)
+    assert any_database.write(stores.set_words, [Word(text, "mask") for text in different]) == len(different)
     assert set(different) < set(words(any_database))
-    assert any_database.write(content.remove_words, ["ABC"]) == 1
+    assert any_database.write(stores.remove_words, "ABC") == 1
     assert "abc" in words(any_database)
 
 
 def test_thousands_of_words_are_stored_and_removed_at_once(any_database: Database) -> None:
     many = [Word(f"词{number}", "mask") for number in range(2600)]
-    assert any_database.write(content.set_words, many) == 2600
-    assert any_database.write(content.set_words, many) == 0
+    assert any_database.write(stores.set_words, many) == 2600
+    assert any_database.write(stores.set_words, many) == 0
     assert len(words(any_database)) == 2602
-    assert any_database.write(content.remove_words, [word.text for word in many]) == 2600
+    assert any_database.write(stores.remove_words, *[word.text for word in many]) == 2600
     assert len(words(any_database)) == 2
 
 
@@ -331,7 +332,7 @@ def test_what_one_process_changes_is_live_in_another_at_its_next_look(any_databa
 
         version = any_database.write(content.add_prompt, "新提示词", "营业到 22 点", "", "")
         any_database.write(content.publish_prompt, version, ["official"])
-        any_database.write(content.set_words, [Word("赌博", "mask")])
+        any_database.write(stores.set_words, [Word("赌博", "mask")])
         any_database.write(content.add_keyword_reply, "地址", "exact", "南京路 1 号")
         any_database.write(content.set_option, "welcome", "你好呀")
         live.refresh()

@@ -197,12 +197,6 @@ def import_words(connection: Connection, entries: Iterable[Entry], author: str =
     return Imported(len(new), count, len(known) - count)
 
 
-def set_words(connection: Connection, entries: Iterable[Word], category: str = "", author: str = "") -> int:
-    """The same for words without columns: all of one category, if one is given; returns how many are new."""
-    given = [Entry(entry.text, entry.action, category or None) for entry in entries]
-    return import_words(connection, given, author).new
-
-
 def change_words(
     connection: Connection, query: WordQuery, *, action: Action | None = None, category: str | None = None
 ) -> int:
@@ -223,14 +217,6 @@ def delete_words(connection: Connection, query: WordQuery) -> int:
     count = connection.execute(delete(WordRow).where(*query.conditions())).rowcount
     changed(connection, "words")
     return count
-
-
-def remove_words(connection: Connection, texts: Sequence[str]) -> int:
-    """Returns how many were there."""
-    lock(connection, "words")
-    gone = sum(connection.execute(delete(WordRow).where(WordRow.text.in_(some))).rowcount for some in _slices(texts))
-    changed(connection, "words")
-    return gone
 
 
 def _slices(items: Sequence[T]) -> Iterator[Sequence[T]]:

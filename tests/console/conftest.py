@@ -14,8 +14,9 @@ from sqlalchemy import delete
 from core import migrate, passwords
 from core.database import Database
 from core.moderation import Word
-from core.store import content, processes, staff
+from core.store import processes, staff
 from core.tables import LoginFailureRow
+from tests import stores
 from tests.conftest import missing
 from tests.databases import KIND, fresh_database
 from tests.fakes import FakeCogito
@@ -91,7 +92,7 @@ def _office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
     with fresh_database(KIND, folder) as url, FakeCogito() as cogito:
         database = Database(url)
         migrate.upgrade(database)
-        database.write(content.set_words, [Word(MASKED), Word(REFUSED, "block")])
+        database.write(stores.set_words, [Word(MASKED), Word(REFUSED, "block")])
         for name, role in ROLES.items():
             database.write(staff.add, name, passwords.hashed(PASSWORD), role)
         written = database.url.render_as_string(hide_password=False)
@@ -135,59 +136,77 @@ def browser(playwright: "Playwright") -> "Iterator[Browser]":
     browser.close()
 
 
+class Desks:
+    """Windows for members of staff, used again by test after test: a page that goes to the console once more costs
+    two thirds of a new one. Each window has a profile on disk, where Chromium keeps Gradio's scripts compiled.
+    """
+
+    def __init__(self, playwright: "Playwright", folder: Path) -> None:
+        self._chromium = playwright.chromium
+        self._folder = folder
+        self._windows: list[BrowserContext] = []
+        self._seated: dict[str, tuple[BrowserContext, list[Page]]] = {}
+
+    def page(self, name: str) -> "Page":
+        """A page in the window of this account; nobody else has it open now."""
+        if name not in self._seated:
+            window = self._window(len(self._seated))
+            self._seated[name] = window, list(window.pages)
+        window, free = self._seated[name]
+        return free.pop() if free else window.new_page()
+
+    def _window(self, number: int) -> "BrowserContext":
+        if number == len(self._windows):
+            start = self._chromium.launch_persistent_context
+            self._windows.append(start(self._folder / f"{number}", executable_path=chromium(), args=FLAGS))
+        return self._windows[number]
+
+    def leave(self) -> None:
+        """Everybody gets up."""
+        self._seated.clear()
+
+    def close(self) -> None:
+        for window in self._windows:
+            window.close()
+
+
 @pytest.fixture(scope="package")
-def desks(
-    playwright: "Playwright", browser: "Browser", tmp_path_factory: pytest.TempPathFactory
-) -> "Iterator[Callable[..., BrowserContext]]":
-    """The browser of a member of staff. Those who come often have one with a profile of its own on disk, where
-    Chromium keeps Gradio's scripts compiled: half the work of opening the page."""
-    known: dict[Any, BrowserContext] = {}
-
-    def of(name: str, width: int, height: int, dark: bool) -> "BrowserContext":
-        which = (name, width, height, dark)
-        if which not in known:
-            looks: Any = {
-                "viewport": {"width": width, "height": height},
-                "color_scheme": "dark" if dark else "light",
-            }
-            if name in ROLES and not dark and width == 1440:
-                folder = tmp_path_factory.getbasetemp() / f"profile-{sorted(ROLES).index(name)}"
-                start = playwright.chromium.launch_persistent_context
-                known[which] = start(folder, executable_path=chromium(), args=FLAGS, **looks)
-            else:
-                known[which] = browser.new_context(**looks)
-        return known[which]
-
-    yield of
-    for context in known.values():
-        context.close()
+def desks(playwright: "Playwright", tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desks]:
+    desks = Desks(playwright, tmp_path_factory.mktemp("profiles"))
+    yield desks
+    desks.close()
 
 
 @pytest.fixture
-def enter(office: Office, desks: "Callable[..., BrowserContext]") -> "Iterator[Callable[..., Page]]":
+def enter(office: Office, desks: Desks) -> "Iterator[Callable[..., Page]]":
     """`enter("小李")` opens the console as this account; errors of the page's scripts fail the test."""
-    pages: list[Page] = []
+    listening: list[tuple[Page, str, Callable[[Any], None]]] = []
     faults: list[str] = []
 
     def opened(name: str, width: int = 1440, height: int = 900, dark: bool = False) -> "Page":
-        context = desks(name, width, height, dark)
-        context.add_cookies([{"name": "console_session", "value": office.session(name), "url": office.url}])
-        page = context.new_page()
-        pages.append(page)
+        page = desks.page(name)
+        page.context.add_cookies([{"name": "console_session", "value": office.session(name), "url": office.url}])
         page.set_default_timeout(15_000)
-        page.on("pageerror", lambda fault: faults.append(str(fault)))
-        page.on("request", lambda asked: outside(asked.url))
+        page.set_viewport_size({"width": width, "height": height})
+        page.emulate_media(color_scheme="dark" if dark else "light")
+        listen(page, "pageerror", lambda fault: faults.append(str(fault)))
+        listen(page, "request", lambda asked: outside(asked.url))
         page.goto(office.url)
         page.wait_for_selector("#head")
         return page
+
+    def listen(page: "Page", event: Any, act: Callable[[Any], None]) -> None:
+        page.on(event, act)
+        listening.append((page, event, act))
 
     def outside(url: str) -> None:
         if not url.startswith((office.url, "data:", "blob:")):
             faults.append(f"something is fetched from outside: {url}")
 
     yield opened
-    for page in pages:
-        page.close()
+    for page, event, act in listening:
+        page.remove_listener(event, act)
+    desks.leave()
     assert faults == []
 
 

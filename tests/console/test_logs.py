@@ -11,7 +11,7 @@ from sqlalchemy import insert, update
 from core.store import complaints, content, reviews, staff, turnindex, turns
 from core.tables import JobRow, TurnRow, id_at, now_ms
 from tests.console import made
-from tests.console.conftest import PASSWORD, Office, handlers, queue_join
+from tests.console.conftest import PASSWORD, Office, handlers, queue_join, told
 from tests.server import wait_until
 
 if TYPE_CHECKING:
@@ -68,10 +68,6 @@ def opened(page: "Page", question: str) -> "Locator":
     chosen = page.locator("#transcript .chosen")
     chosen.filter(has_text=question).wait_for()
     return chosen
-
-
-def told(page: "Page", text: str) -> None:
-    page.locator(".toast-wrap").get_by_text(text).wait_for()
 
 
 # ---- Finding
@@ -167,7 +163,7 @@ def test_what_a_field_cannot_mean_is_told_and_not_searched(office: Office, enter
     page.get_by_text("更多条件").click()
     page.get_by_label("慢于（秒）").fill("<b>很久</b>")
     page.get_by_role("button", name="查找").click()
-    told(page, "慢于几秒应是一个大于 0 的数")
+    told(page, "慢于几秒应是 0 到 86400 之间的数")
     page.get_by_label("慢于（秒）").fill("")
     page.locator("#since input").type("2026")
     page.get_by_role("button", name="查找").click()

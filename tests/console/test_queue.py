@@ -10,8 +10,8 @@ from sqlalchemy import select
 from core.store import complaints, ratings, staff, turns
 from core.tables import ComplaintRow
 from tests.console import made
-from tests.console.conftest import Office, handlers, queue_join
-from tests.console.test_logs import EVIL, ZONE, told
+from tests.console.conftest import Office, handlers, queue_join, told
+from tests.console.test_logs import EVIL, ZONE
 from tests.server import wait_until
 
 if TYPE_CHECKING:
