@@ -76,6 +76,8 @@ class Database:
         else:
             event.listen(engine, "do_connect", _connect_patiently)
             event.listen(engine, "handle_error", _notice_a_server_that_leaves)
+        if self.dialect == "postgresql":
+            event.listen(engine, "connect", _prepare_postgresql)
         return engine
 
     def _notice_a_refusal(self, context: Any) -> None:
@@ -277,6 +279,13 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "cache_size=-16000"):
         connection.execute(f"PRAGMA {pragma}")
     connection.execute(f"PRAGMA busy_timeout={timeout}")
+
+
+def _prepare_postgresql(connection: Any, _record: Any) -> None:
+    """Our statements take milliseconds; starting workers for one of them, or a compiler, takes fifty."""
+    connection.execute("SET max_parallel_workers_per_gather = 0")
+    connection.execute("SET jit = off")
+    connection.commit()
 
 
 def _connect_patiently(dialect: Any, _record: Any, arguments: Any, options: Any) -> Any:

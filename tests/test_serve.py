@@ -90,29 +90,31 @@ def test_a_child_that_dies_is_started_again(server: Server, name: str) -> None:
     wait_until(back, 20, f"an answer after the death of the {name}")
 
 
-def test_sigterm_ends_everything_cleanly_and_in_time(tmp_path: Path) -> None:
+def test_whether_it_is_stopped_or_killed_nothing_is_left_running(tmp_path: Path) -> None:
     server = Server(tmp_path, shutdown_seconds=8).wait_started()
-    pids = [*server.children(), *(pid for child in server.children() for pid in _children(child))]
+    family = _family(server)
     user = User(server.url, server.simulator)
     turn_id = user.ask("给我讲个故事", wait=0).json()["turn_id"]
     begun = time.monotonic()
     assert server.stop(8) == 0
     assert time.monotonic() - begun < 8
-    wait_until(lambda: not [pid for pid in pids if _alive(pid)], 5, "the end of all children")
+    _wait_until_gone(family)
     assert not (tmp_path / "data" / "model.json").exists()
+
     again = Server(tmp_path).wait_started()
-    try:
-        told = requests.get(f"{again.url}/api/turns/{turn_id}", headers=user.headers, timeout=10).json()
-        assert told["status"] == "done"
-    finally:
-        again.stop()
+    told = requests.get(f"{again.url}/api/turns/{turn_id}", headers=user.headers, timeout=10).json()
+    assert told["status"] == "done"
+    family = _family(again)
+    again.popen.kill()
+    again.popen.wait()
+    _wait_until_gone(family)
 
 
-def test_children_do_not_outlive_a_parent_that_was_killed(tmp_path: Path) -> None:
-    server = Server(tmp_path, shutdown_seconds=2).wait_started()
-    pids = [*server.children(), *(pid for child in server.children() for pid in _children(child))]
-    server.popen.kill()
-    server.popen.wait()
+def _family(server: Server) -> list[int]:
+    return [*server.children(), *(pid for child in server.children() for pid in _children(child))]
+
+
+def _wait_until_gone(pids: list[int]) -> None:
     wait_until(lambda: not [pid for pid in pids if _alive(pid)], 10, "the end of all children")
 
 
