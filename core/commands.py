@@ -109,6 +109,7 @@ def backup(settings: Settings, file: Path) -> None:
     click.echo(f"已备份到 {file}（{file.stat().st_size / 1e6:.1f} MB）。里面有用户的对话，请妥善保管。")
 
 
+ASK = "自己输入密码；不写就生成一个，只显示这一次。"
 ROLES = {"viewer": "查看", "editor": "编辑", "admin": "管理"}
 
 
@@ -127,7 +128,7 @@ def _add(connection: "Connection", name: str, password_hash: str, role: str) -> 
 @staff.command()
 @click.argument("name")
 @click.option("--role", type=click.Choice(list(ROLES)), default="viewer", show_default=True)
-@click.option("--ask", is_flag=True, help="自己输入密码；不写就生成一个，只显示这一次。")
+@click.option("--ask", is_flag=True, help=ASK)
 @click.pass_obj
 def add(settings: Settings, name: str, role: str, ask: bool) -> None:
     """添加一个控制台账号。"""
@@ -137,20 +138,72 @@ def add(settings: Settings, name: str, role: str, ask: bool) -> None:
 
     if not accounts.is_name(name):
         _refuse("名字为 1 到 64 个字符，首尾没有空格。")
-    password = passwords.random_password()
-    if ask:
-        password = click.prompt("密码", hide_input=True, confirmation_prompt="再输一次")
-        if len(password) < passwords.MIN_CHARS:
-            _refuse(f"密码至少要 {passwords.MIN_CHARS} 个字符。")
+    password = _new_password(ask)
     database = migrated(settings)
     try:
         database.write(_add, name, passwords.hashed(password), role)
     except Conflict:
-        click.echo(f"已经有叫 {name} 的账号。", err=True)
+        click.echo(f"已经有叫 {name} 的账号；要换密码，用 python app.py staff password {name}。", err=True)
         sys.exit(1)
     finally:
         database.dispose()
-    click.echo(f"已添加账号 {name}（{ROLES[role]}）。" + ("" if ask else f"密码只显示这一次：\n{password}"))
+    click.echo(f"已添加账号 {name}（{ROLES[role]}）。" + _shown_once(password, ask))
+
+
+@staff.command()
+@click.argument("name")
+@click.option("--ask", is_flag=True, help=ASK)
+@click.pass_obj
+def password(settings: Settings, name: str, ask: bool) -> None:
+    """给忘了密码的账号一个新密码。"""
+    from core import passwords
+    from core.errors import NotFound
+
+    database = migrated(settings)
+    try:
+        known = database.read(_names)
+        if name not in known:
+            raise NotFound(name)
+        password = _new_password(ask)
+        database.write(_set_password, name, passwords.hashed(password))
+    except NotFound:
+        click.echo(f"没有叫 {name} 的账号。现有账号：{'、'.join(known) or '一个也没有'}。", err=True)
+        sys.exit(1)
+    finally:
+        database.dispose()
+    click.echo(f"账号 {name} 有了新密码，已登录的会退出。" + _shown_once(password, ask))
+
+
+def _names(connection: "Connection") -> list[str]:
+    from core.store import staff as accounts
+
+    return [row.name for row in accounts.everyone(connection)]
+
+
+def _set_password(connection: "Connection", name: str, password_hash: str) -> None:
+    from core.errors import NotFound
+    from core.store import staff as accounts
+
+    if (row := accounts.get(connection, name)) is None:
+        raise NotFound("the account has just been removed")
+    accounts.set_password(connection, row.id, password_hash)
+    accounts.log(connection, "命令行", "", "重设密码", name, "")
+
+
+def _new_password(ask: bool) -> str:
+    """A random one, or one that is typed."""
+    from core import passwords
+
+    if not ask:
+        return passwords.random_password()
+    typed: str = click.prompt("密码", hide_input=True, confirmation_prompt="再输一次")
+    if len(typed) < passwords.MIN_CHARS:
+        _refuse(f"密码至少要 {passwords.MIN_CHARS} 个字符。")
+    return typed
+
+
+def _shown_once(password: str, ask: bool) -> str:
+    return "" if ask else f"密码只显示这一次：\n{password}"
 
 
 def _refuse(why: str) -> NoReturn:

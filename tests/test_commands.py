@@ -19,6 +19,7 @@ from core import backup as backups
 from core import migrate
 from core.backup import BackupError, backup
 from core.database import Database
+from core.errors import Unauthorized
 from core.store import content
 from core.store import staff as accounts
 from tests.databases import fresh_database, missing
@@ -69,6 +70,25 @@ def test_a_member_of_staff_may_type_a_password(tmp_path: Path) -> None:
     assert "correct horse" not in done.stdout + done.stderr
     row = account(f"sqlite:///{tmp_path}/data/chat.db", "admin")
     assert argon2.PasswordHasher().verify(row.password_hash, "correct horse")
+
+
+def test_a_forgotten_password_is_replaced_and_old_sessions_end(tmp_path: Path) -> None:
+    run("staff", "add", "小王", "--role", "editor")
+    url = f"sqlite:///{tmp_path}/data/chat.db"
+    before = account(url, "小王")
+    database = Database(url)
+    token = database.write(accounts.open_session, before.id, 3600)
+    done = run("staff", "password", "小王")
+    assert done.exit_code == 0, done.stderr
+    after = account(url, "小王")
+    assert argon2.PasswordHasher().verify(after.password_hash, done.stdout.splitlines()[-1])
+    assert after.role == "editor"
+    with pytest.raises(Unauthorized):
+        database.read(accounts.by_session, token)
+    assert database.read(accounts.operations, 1)[0].action == "重设密码"
+    database.dispose()
+    unknown = run("staff", "password", "小张")
+    assert unknown.exit_code == 1 and "没有叫 小张 的账号。现有账号：小王。" in unknown.stderr
 
 
 @pytest.mark.parametrize("command", [("db", "upgrade"), ("menu", "pull"), ("replies", "import")])
