@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING
 import click
 
 from core import logs
+from core.commandline import Commands
 from core.commands import db, migrated, model, staff
 from core.settings import SIMULATOR_APPID, SIMULATOR_OFFICIAL_APPID, SIMULATOR_SECRET, Settings, SettingsError
 from core.supervisor import PARENT_VARIABLE, Child, Supervisor
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from core.writers import Writers
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Commands, invoke_without_command=True)
 @click.pass_context
 def main(context: click.Context) -> None:
     """微信 AI 对话服务。不带命令等于 serve。"""

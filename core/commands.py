@@ -4,6 +4,7 @@ python app.py model [download]   the embedded model; the real one, from ModelSco
 python app.py db upgrade         bring the database up to date
 python app.py db backup FILE     a copy of it, while everything runs
 python app.py staff add NAME     an account for the console
+python app.py staff password NAME   a new password for one
 """
 
 import os

@@ -91,6 +91,22 @@ def test_a_forgotten_password_is_replaced_and_old_sessions_end(tmp_path: Path) -
     assert unknown.exit_code == 1 and "没有叫 小张 的账号。现有账号：小王。" in unknown.stderr
 
 
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (["sevre"], "没有命令 sevre。用法见：python app.py --help"),
+        (["db", "backup"], "缺少 FILE。用法见：python app.py db backup --help"),
+        (["db", "upgrade", "--now"], "没有选项 --now。"),
+        (["db", "upgrade", "now"], "命令写得不对。"),
+        (["staff", "add", "小王", "--role", "owner"], "--role 的值不对，应为 viewer、editor、admin 之一。"),
+    ],
+)
+def test_a_command_that_is_typed_wrongly_is_told_in_chinese(command: list[str], told: str) -> None:
+    done = run(*command)
+    assert done.exit_code == 2 and told in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 @pytest.mark.parametrize("command", [("db", "upgrade"), ("menu", "pull"), ("replies", "import")])
 def test_a_database_that_is_away_is_said_in_a_line(command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql+psycopg://me:pass-word@127.0.0.1:9/chat")
