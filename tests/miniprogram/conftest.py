@@ -11,8 +11,8 @@ from tests.conftest import missing
 from tests.house import House, housing
 from tests.loopback import serving
 from tests.miniprogram.builds import Builder, BuildFailed, chromium, lacking
-from tests.miniprogram.site import Ears, answers, backend_settings, create_site
-from tests.server import Process, free_port, wait_until
+from tests.miniprogram.site import Ears, backend_settings, create_site
+from tests.server import Process, answers, free_port, wait_until
 
 
 @pytest.fixture(scope="session")

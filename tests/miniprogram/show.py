@@ -21,8 +21,8 @@ from tests.house import housing
 from tests.loopback import serving
 from tests.miniprogram.builds import MINIPROGRAM, Builder, BuildFailed, chromium
 from tests.miniprogram.phone import FLAGS, Phone, Place, Tabs
-from tests.miniprogram.site import Ears, answers, backend_settings, create_site
-from tests.server import Process, free_port, wait_until
+from tests.miniprogram.site import Ears, backend_settings, create_site
+from tests.server import Process, answers, free_port, wait_until
 
 
 def main() -> None:

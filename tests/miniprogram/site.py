@@ -74,11 +74,3 @@ def backend_settings(simulator: str, ears: str) -> dict[str, object]:
         "miniprogram_secret": SIMULATOR_SECRET,
         "asr_api_url": ears,
     }
-
-
-def answers(url: str) -> bool:
-    """Whether somebody serves there."""
-    try:
-        return requests.get(url, timeout=1).ok
-    except requests.ConnectionError:
-        return False
