@@ -77,8 +77,9 @@ def place(_backend: House, _desk: str, builder: Builder) -> Iterator[Any]:
     from tests.miniprogram.phone import Place
 
     wait_until(lambda: answers(_desk), 20, "the start of the simulator")
-    with serving(create_site(builder.builds, _backend.api.url)) as site:
-        yield Place(site, _backend.api.url, _desk)
+    phones: dict[str, Any] = {}
+    with serving(create_site(builder.builds, _backend.api.url, phones)) as site:
+        yield Place(site, _backend.api.url, _desk, phones)
 
 
 # Only as long as tests of this folder run: while it lives, no other test could use asyncio.

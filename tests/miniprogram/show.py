@@ -14,6 +14,7 @@ import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import sync_playwright
 
@@ -42,13 +43,14 @@ def main() -> None:
         ears = stack.enter_context(serving(Ears().app))
         settings = backend_settings(desk, f"{ears}/v1/audio/transcriptions")
         house = stack.enter_context(housing(folder, desk, settings))
-        site = stack.enter_context(serving(create_site(folder, house.api.url)))
+        phones: dict[str, Any] = {}
+        site = stack.enter_context(serving(create_site(folder, house.api.url, phones)))
         playwright = stack.enter_context(sync_playwright())
         browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         stack.callback(browser.close)
         phone = Phone(
             Tabs(browser),
-            Place(site, house.api.url, desk),
+            Place(site, house.api.url, desk, phones),
             "show",
             width=options.width,
             dark=options.dark,
