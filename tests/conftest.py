@@ -1,6 +1,8 @@
 """What the tests share: databases of each kind, a scripted model, api processes and the desk simulator."""
 
+import atexit
 import contextlib
+import gc
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +23,17 @@ from tests.stores import Pristine
 from wechat.simulator.app import create_simulator
 
 MAKERS = {"housing", "street", "KIND"}  # what a module imports that makes its own databases of this kind
+
+
+def pytest_configure() -> None:
+    """Each worker loads every test: it need not compile them anew each time, nor search them for garbage."""
+    sys.dont_write_bytecode = False
+    gc.set_threshold(20_000, 20, 50)
+    atexit.register(gc.freeze)
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

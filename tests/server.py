@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 
@@ -34,9 +35,25 @@ def wait_until(happened: Callable[[], Any], seconds: float = 10, what: str = "it
 
 
 def children(parent: int) -> list[int]:
-    """Process ids of a process' children."""
-    found = subprocess.run(["pgrep", "-P", str(parent)], capture_output=True, text=True, check=False)
-    return [int(pid) for pid in found.stdout.split()]
+    """Process ids of a process' children; none where it has ended."""
+    if not Path("/proc/self/task").exists():  # macOS
+        found = subprocess.run(["pgrep", "-P", str(parent)], capture_output=True, text=True, check=False)
+        return [int(pid) for pid in found.stdout.split()]
+    pids: list[int] = []
+    for task in Path(f"/proc/{parent}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            pids += map(int, task.read_text().split())
+    return pids
+
+
+def answers(url: str) -> bool:
+    """Whether a GET gets its 200; to be asked again and again, so where nobody listens it costs next to nothing."""
+    address = urlsplit(url)
+    try:
+        socket.create_connection((address.hostname or "", address.port or 80), timeout=2).close()
+        return requests.get(url, timeout=2).status_code == 200
+    except (OSError, requests.ConnectionError, requests.Timeout):
+        return False
 
 
 class Process:
@@ -105,15 +122,12 @@ class Api(Process):
         super().__init__("api", folder, **(defaults | settings))
 
     def wait_ready(self, seconds: float = 60) -> "Api":
-        def answers() -> bool:
+        def serves() -> bool:
             if self.popen.poll() is not None:
                 raise RuntimeError(f"api has ended: {self.log}")
-            try:
-                return requests.get(f"{self.url}/health", timeout=2).status_code == 200
-            except (requests.ConnectionError, requests.Timeout):
-                return False
+            return answers(f"{self.url}/health")
 
-        wait_until(answers, seconds, "the start of the api")
+        wait_until(serves, seconds, "the start of the api")
         return self
 
     def login(self, openid: str | None = None, unionid: str | None = None) -> "User":
@@ -137,15 +151,12 @@ class Console(Process):
     def wait_ready(self, seconds: float = 60) -> "Console":
         """Wait until its pages are served; importing Gradio takes seconds."""
 
-        def answers() -> bool:
+        def serves() -> bool:
             if self.popen.poll() is not None:
                 raise RuntimeError(f"the console has ended: {self.log}")
-            try:
-                return requests.get(f"{self.url}/health", timeout=2).status_code == 200
-            except (requests.ConnectionError, requests.Timeout):
-                return False
+            return answers(f"{self.url}/health")
 
-        wait_until(answers, seconds, "the start of the console")
+        wait_until(serves, seconds, "the start of the console")
         return self
 
 

@@ -11,8 +11,8 @@ from tests.conftest import missing
 from tests.house import House, housing
 from tests.loopback import serving
 from tests.miniprogram.builds import Builder, BuildFailed, chromium, lacking
-from tests.miniprogram.site import Ears, answers, backend_settings, create_site
-from tests.server import Process, free_port, wait_until
+from tests.miniprogram.site import Ears, backend_settings, create_site
+from tests.server import Process, answers, free_port, wait_until
 
 
 @pytest.fixture(scope="session")
@@ -77,8 +77,9 @@ def place(_backend: House, _desk: str, builder: Builder) -> Iterator[Any]:
     from tests.miniprogram.phone import Place
 
     wait_until(lambda: answers(_desk), 20, "the start of the simulator")
-    with serving(create_site(builder.builds, _backend.api.url)) as site:
-        yield Place(site, _backend.api.url, _desk)
+    phones: dict[str, Any] = {}
+    with serving(create_site(builder.builds, _backend.api.url, phones)) as site:
+        yield Place(site, _backend.api.url, _desk, phones)
 
 
 # Only as long as tests of this folder run: while it lives, no other test could use asyncio.

@@ -44,11 +44,12 @@ class Updates:
 
 @dataclass(frozen=True)
 class Place:
-    """Where phones find everything; all are URLs."""
+    """Where phones find everything, by URLs; `phones` is where the site finds their settings."""
 
     site: str
     api: str
     simulator: str
+    phones: dict[str, dict[str, Any]]
 
 
 class Tabs:
@@ -100,6 +101,7 @@ class Phone:
         config: dict[str, Any] | None = None,
         **faults: Any,
     ) -> None:
+        self._name = secrets.token_hex(8)
         self.openid = openid or f"o-{secrets.token_hex(8)}"
         self.place = place
         self.build = build
@@ -131,12 +133,9 @@ class Phone:
     def open(self, path: str = "pages/chat/chat", **query: str) -> "Phone":
         """Start the mini-program, as from its icon or from a shared card; what is stored, is still there."""
         written = path + ("?" + "&".join(f"{name}={value}" for name, value in query.items()) if query else "")
-        settings = self.settings | {"stored": self._stored}
+        self.place.phones[self._name] = self.settings | {"stored": self._stored}
         self._stored = {}
-        base = f"{self.place.site}/{self.build}"
-        self.page.unroute(f"{base}/phone.json")
-        self.page.route(f"{base}/phone.json", lambda route: route.fulfill(json=settings))
-        self.page.goto(f"{base}/phone.html?page={quote(written)}")
+        self.page.goto(f"{self.place.site}/{self.build}/phone.html?page={quote(written)}&phone={self._name}")
         try:
             self.page.wait_for_function("() => window.phone && phone.ready")
         except NotSeen:

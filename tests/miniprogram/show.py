@@ -14,6 +14,7 @@ import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import sync_playwright
 
@@ -21,8 +22,8 @@ from tests.house import housing
 from tests.loopback import serving
 from tests.miniprogram.builds import MINIPROGRAM, Builder, BuildFailed, chromium
 from tests.miniprogram.phone import FLAGS, Phone, Place, Tabs
-from tests.miniprogram.site import Ears, answers, backend_settings, create_site
-from tests.server import Process, free_port, wait_until
+from tests.miniprogram.site import Ears, backend_settings, create_site
+from tests.server import Process, answers, free_port, wait_until
 
 
 def main() -> None:
@@ -42,13 +43,14 @@ def main() -> None:
         ears = stack.enter_context(serving(Ears().app))
         settings = backend_settings(desk, f"{ears}/v1/audio/transcriptions")
         house = stack.enter_context(housing(folder, desk, settings))
-        site = stack.enter_context(serving(create_site(folder, house.api.url)))
+        phones: dict[str, Any] = {}
+        site = stack.enter_context(serving(create_site(folder, house.api.url, phones)))
         playwright = stack.enter_context(sync_playwright())
         browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         stack.callback(browser.close)
         phone = Phone(
             Tabs(browser),
-            Place(site, house.api.url, desk),
+            Place(site, house.api.url, desk, phones),
             "show",
             width=options.width,
             dark=options.dark,

@@ -1,5 +1,6 @@
 """What a phone reaches in a test beside the API: the built mini-programs, and WeChat's own line to cloud hosting."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,16 @@ LONGEST_CALL = 20  # seconds; the phone gives up after fifteen
 KEPT = ("Content-Type", "Retry-After", "X-Request-Id")
 
 
-def create_site(builds: Path, api: str) -> Flask:
-    """`/<build>/phone.html` runs a build; `/cloud/…` is the gateway of cloud hosting in front of the API."""
+def create_site(builds: Path, api: str, phones: Mapping[str, dict[str, Any]]) -> Flask:
+    """`/<build>/phone.html` runs a build; `/cloud/…` is the gateway of cloud hosting in front of the API.
+
+    `phones` are the settings of each phone, by the name it has in the page's address.
+    """
     site = Flask(__name__, static_folder=None)
+
+    @site.get("/<build>/phone.json")
+    def phone(build: str) -> dict[str, Any]:
+        return phones[request.args["phone"]]
 
     @site.get("/<build>/<path:file>")
     def built(build: str, file: str) -> Response:
@@ -74,11 +82,3 @@ def backend_settings(simulator: str, ears: str) -> dict[str, object]:
         "miniprogram_secret": SIMULATOR_SECRET,
         "asr_api_url": ears,
     }
-
-
-def answers(url: str) -> bool:
-    """Whether somebody serves there."""
-    try:
-        return requests.get(url, timeout=1).ok
-    except requests.ConnectionError:
-        return False

@@ -15,7 +15,7 @@ import { createWx } from './wx/index.mjs';
  * It comes from whoever serves the page: a test, or the simulator.
  */
 async function settingsOfPhone() {
-  return (await fetch('phone.json', { cache: 'no-store' })).json();
+  return (await fetch(`phone.json${location.search}`, { cache: 'no-store' })).json();
 }
 
 async function main() {
