@@ -4,7 +4,7 @@ import functools
 import json
 import re
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +69,7 @@ def cookies(office: Office, name: str) -> dict[str, str]:
     return {"console_session": office.session(name)}
 
 
+@functools.cache
 def handlers(office: Office) -> dict[str, tuple[int, list[Any]]]:
     """Every handler of the page by its name (`editor__Lane_ask`): its number, and what its inputs hold at first."""
     config = requests.get(f"{office.url}/config", cookies=cookies(office, "王店长"), timeout=10).json()
@@ -80,16 +81,29 @@ def queue_join(
     office: Office, name: str, number: int, data: list[Any], *, event: Any = None, session: str = ""
 ) -> dict[str, Any]:
     """Run a handler by a request written by hand, as this account; what the queue tells at its end."""
+    return queue_joins(office, name, [(number, data)], event=event, session=session)[0]
+
+
+def queue_joins(
+    office: Office, name: str, calls: Iterable[tuple[int, list[Any]]], *, event: Any = None, session: str = ""
+) -> list[dict[str, Any]]:
+    """Run several handlers at once, and read in one stream what becomes of each."""
     given = {"cookies": cookies(office, name), "timeout": 30}
     session = session or uuid.uuid4().hex[:10]
-    body = {"data": data, "fn_index": number, "session_hash": session, "event_data": event}
-    requests.post(f"{office.url}/gradio_api/queue/join", json=body, **given).raise_for_status()
+    joined, told = [], {}
+    for number, data in calls:
+        body = {"data": data, "fn_index": number, "session_hash": session, "event_data": event}
+        answer = requests.post(f"{office.url}/gradio_api/queue/join", json=body, **given)
+        answer.raise_for_status()
+        joined.append(answer.json()["event_id"])
     events = f"{office.url}/gradio_api/queue/data?session_hash={session}"
     with requests.get(events, stream=True, **given) as stream:
         for line in stream.iter_lines():
-            told = json.loads(line[5:]) if line.startswith(b"data:") else {}
-            if told.get("msg") == "process_completed":
-                return told
+            message = json.loads(line[5:]) if line.startswith(b"data:") else {}
+            if message.get("msg") == "process_completed":
+                told[message["event_id"]] = message
+            if told.keys() >= set(joined):
+                return [told[one] for one in joined]
     raise AssertionError("the queue has told nothing")
 
 
