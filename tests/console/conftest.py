@@ -1,9 +1,10 @@
-"""Fixtures of the console's tests: one console process and one browser for all of them; a page for each."""
+"""Fixtures of the console's tests: one console process and one window of a browser for all of them."""
 
+import functools
 import json
 import re
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from tests.miniprogram.phone import FLAGS
 from tests.server import Console
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Locator, Page, Playwright
+    from playwright.sync_api import BrowserContext, Locator, Page, Playwright
 
 PASSWORD = "correct-horse-battery"
 ROLES = {"王店长": "admin", "小李": "editor", "小陈": "viewer"}
@@ -57,11 +58,18 @@ class Office:
         self._read = len(self.console.log)
 
 
+@functools.cache
+def hashed() -> str:
+    """The password of all, hashed once: that is meant to take its time."""
+    return passwords.hashed(PASSWORD)
+
+
 def cookies(office: Office, name: str) -> dict[str, str]:
     """Of a browser in which this account has just logged in."""
     return {"console_session": office.session(name)}
 
 
+@functools.cache
 def handlers(office: Office) -> dict[str, tuple[int, list[Any]]]:
     """Every handler of the page by its name (`editor__Lane_ask`): its number, and what its inputs hold at first."""
     config = requests.get(f"{office.url}/config", cookies=cookies(office, "王店长"), timeout=10).json()
@@ -73,16 +81,29 @@ def queue_join(
     office: Office, name: str, number: int, data: list[Any], *, event: Any = None, session: str = ""
 ) -> dict[str, Any]:
     """Run a handler by a request written by hand, as this account; what the queue tells at its end."""
+    return queue_joins(office, name, [(number, data)], event=event, session=session)[0]
+
+
+def queue_joins(
+    office: Office, name: str, calls: Iterable[tuple[int, list[Any]]], *, event: Any = None, session: str = ""
+) -> list[dict[str, Any]]:
+    """Run several handlers at once, and read in one stream what becomes of each."""
     given = {"cookies": cookies(office, name), "timeout": 30}
     session = session or uuid.uuid4().hex[:10]
-    body = {"data": data, "fn_index": number, "session_hash": session, "event_data": event}
-    requests.post(f"{office.url}/gradio_api/queue/join", json=body, **given).raise_for_status()
+    joined, told = [], {}
+    for number, data in calls:
+        body = {"data": data, "fn_index": number, "session_hash": session, "event_data": event}
+        answer = requests.post(f"{office.url}/gradio_api/queue/join", json=body, **given)
+        answer.raise_for_status()
+        joined.append(answer.json()["event_id"])
     events = f"{office.url}/gradio_api/queue/data?session_hash={session}"
     with requests.get(events, stream=True, **given) as stream:
         for line in stream.iter_lines():
-            told = json.loads(line[5:]) if line.startswith(b"data:") else {}
-            if told.get("msg") == "process_completed":
-                return told
+            message = json.loads(line[5:]) if line.startswith(b"data:") else {}
+            if message.get("msg") == "process_completed":
+                told[message["event_id"]] = message
+            if told.keys() >= set(joined):
+                return [told[one] for one in joined]
     raise AssertionError("the queue has told nothing")
 
 
@@ -94,7 +115,7 @@ def _office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
         migrate.upgrade(database)
         database.write(stores.set_words, [Word(MASKED), Word(REFUSED, "block")])
         for name, role in ROLES.items():
-            database.write(staff.add, name, passwords.hashed(PASSWORD), role)
+            database.write(staff.add, name, hashed(), role)
         written = database.url.render_as_string(hide_password=False)
         console = Console(
             folder, model_url=cogito.url, database_url=written, brand_name="青禾书店", model_api_key="sk-very-secret"
@@ -129,85 +150,91 @@ def playwright() -> "Iterator[Playwright]":
         yield playwright
 
 
-@pytest.fixture(scope="package")
-def browser(playwright: "Playwright") -> "Iterator[Browser]":
-    browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
-    yield browser
-    browser.close()
-
-
-class Desks:
-    """Windows for members of staff, used again by test after test: a page that goes to the console once more costs
-    two thirds of a new one. Each window has a profile on disk, where Chromium keeps Gradio's scripts compiled.
+class Desk:
+    """The window in which the console is open, used by test after test: opening it costs as much as a test. It has a
+    profile on disk, where Chromium keeps Gradio's scripts compiled.
     """
 
-    def __init__(self, playwright: "Playwright", folder: Path) -> None:
-        self._chromium = playwright.chromium
-        self._folder = folder
-        self._windows: list[BrowserContext] = []
-        self._seated: dict[str, tuple[BrowserContext, list[Page]]] = {}
+    def __init__(self, window: "BrowserContext") -> None:
+        self._window = window
+        self.page = window.pages[0]
+        self.open: object = None  # what the page shows: which file's tests opened it, for whom and how
 
-    def page(self, name: str) -> "Page":
-        """A page in the window of this account; nobody else has it open now."""
-        if name not in self._seated:
-            window = self._window(len(self._seated))
-            self._seated[name] = window, list(window.pages)
-        window, free = self._seated[name]
-        return free.pop() if free else window.new_page()
-
-    def _window(self, number: int) -> "BrowserContext":
-        if number == len(self._windows):
-            start = self._chromium.launch_persistent_context
-            self._windows.append(start(self._folder / f"{number}", executable_path=chromium(), args=FLAGS))
-        return self._windows[number]
+    def log_in(self, office: Office, name: str) -> None:
+        """This account has just logged in in this window."""
+        token = office.session(name)
+        self._window.add_cookies([{"name": "console_session", "value": token, "url": office.url}])
 
     def leave(self) -> None:
-        """Everybody gets up."""
-        self._seated.clear()
-
-    def close(self) -> None:
-        for window in self._windows:
-            window.close()
+        """Nobody has logged in, and nothing is open."""
+        self.page.goto("about:blank")
+        self._window.clear_cookies()
+        self.open = None
 
 
 @pytest.fixture(scope="package")
-def desks(playwright: "Playwright", tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desks]:
-    desks = Desks(playwright, tmp_path_factory.mktemp("profiles"))
-    yield desks
-    desks.close()
+def _desk(playwright: "Playwright", tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    start = playwright.chromium.launch_persistent_context
+    window = start(tmp_path_factory.mktemp("profile"), executable_path=chromium(), args=FLAGS)
+    window.set_default_timeout(15_000)
+    yield Desk(window)
+    window.close()
 
 
 @pytest.fixture
-def enter(office: Office, desks: Desks) -> "Iterator[Callable[..., Page]]":
-    """`enter("小李")` opens the console as this account; errors of the page's scripts fail the test."""
-    listening: list[tuple[Page, str, Callable[[Any], None]]] = []
+def desk(request: pytest.FixtureRequest, office: Office, _desk: Desk) -> Iterator[Desk]:
+    """The window; errors of the page's scripts fail the test, and nobody goes on in a page of a test that failed."""
     faults: list[str] = []
 
-    def opened(name: str, width: int = 1440, height: int = 900, dark: bool = False) -> "Page":
-        page = desks.page(name)
-        page.context.add_cookies([{"name": "console_session", "value": office.session(name), "url": office.url}])
-        page.set_default_timeout(15_000)
+    def fault(error: Any) -> None:
+        faults.append(str(error))
+
+    def outside(asked: Any) -> None:
+        if not asked.url.startswith((office.url, "data:", "blob:")):
+            faults.append(f"something is fetched from outside: {asked.url}")
+
+    failed = request.session.testsfailed
+    _desk.page.on("pageerror", fault)
+    _desk.page.on("request", outside)
+    yield _desk
+    _desk.page.remove_listener("pageerror", fault)
+    _desk.page.remove_listener("request", outside)
+    if faults or request.session.testsfailed != failed:
+        _desk.open = None
+    assert faults == []
+
+
+@pytest.fixture
+def page(desk: Desk) -> "Page":
+    """A page that nobody has logged in to."""
+    desk.leave()
+    return desk.page
+
+
+@pytest.fixture
+def enter(request: pytest.FixtureRequest, office: Office, desk: Desk) -> "Callable[..., Page]":
+    """`enter("小李")` opens the console as this account.
+
+    With `again`, it goes on in the page where the test before, of the same file, has left it: that costs a third of
+    opening it. Where a tab is by then is up to that test; its own buttons bring it to where the next one begins.
+    """
+
+    def opened(
+        name: str, width: int = 1440, height: int = 900, *, dark: bool = False, path: str = "", again: bool = False
+    ) -> "Page":
+        page, wanted = desk.page, (request.path, name, dark)
         page.set_viewport_size({"width": width, "height": height})
+        desk.log_in(office, name)
+        if again and desk.open == wanted:
+            put_away(page)
+            return page
         page.emulate_media(color_scheme="dark" if dark else "light")
-        listen(page, "pageerror", lambda fault: faults.append(str(fault)))
-        listen(page, "request", lambda asked: outside(asked.url))
-        page.goto(office.url)
+        page.goto(office.url + path)
         page.wait_for_selector("#head")
+        desk.open = wanted
         return page
 
-    def listen(page: "Page", event: Any, act: Callable[[Any], None]) -> None:
-        page.on(event, act)
-        listening.append((page, event, act))
-
-    def outside(url: str) -> None:
-        if not url.startswith((office.url, "data:", "blob:")):
-            faults.append(f"something is fetched from outside: {url}")
-
-    yield opened
-    for page, event, act in listening:
-        page.remove_listener(event, act)
-    desks.leave()
-    assert faults == []
+    return opened
 
 
 def panel(page: "Page") -> "Locator":
@@ -222,14 +249,19 @@ def go(page: "Page", *tabs: str) -> "Locator":
     return panel(page)
 
 
+def put_away(page: "Page") -> None:
+    """Close what the console has said."""
+    page.evaluate("document.querySelectorAll('.toast-close').forEach((close) => close.click())")
+    page.wait_for_function("!document.querySelector('.toast-body')")
+
+
 def told(page: "Page", text: str) -> None:
     """Wait until a message of the console says this, and put it away."""
     toast = page.locator(".toast-body", has_text=text).first
     toast.wait_for()
     title = toast.locator(".toast-title").inner_text()
     assert not re.search("[A-Za-z]", title), title
-    page.evaluate("document.querySelectorAll('.toast-close').forEach((close) => close.click())")
-    page.wait_for_function("!document.querySelector('.toast-body')")
+    put_away(page)
 
 
 def operations(office: Office, action: str) -> list[Any]:

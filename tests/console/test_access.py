@@ -18,23 +18,22 @@ from starlette.testclient import TestClient
 from admin.access import Access
 from admin.gate import Gate, client_address
 from admin.wording import AWAY
-from core import passwords
 from core.database import Database
 from core.settings import Settings
 from core.store import content, staff, writing
 from core.store.content import WordQuery
 from core.tables import StaffRow, TurnRow
-from tests.console.conftest import PASSWORD, Office, cookies, handlers, queue_join
+from tests.console.conftest import PASSWORD, ROLES, Office, cookies, go, handlers, hashed, queue_join, queue_joins
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Page
 
 Enter = Callable[..., Any]
 
 
 def account(office: Office, name: str, role: str = "viewer") -> str:
     """A new account, which a test may do with as it likes; its name."""
-    office.database.write(staff.add, name, passwords.hashed(PASSWORD), role)
+    office.database.write(staff.add, name, hashed(), role)
     return name
 
 
@@ -52,9 +51,8 @@ def inside(office: Office, token: str) -> bool:
 # ---- Log-in
 
 
-def test_staff_log_in_change_their_password_and_log_out_in_the_browser(office: Office, browser: "Browser") -> None:
+def test_staff_log_in_change_their_password_and_log_out_in_the_browser(office: Office, page: "Page") -> None:
     name = account(office, "周周")
-    page = browser.new_context().new_page()
     page.goto(office.url)
     assert page.url.endswith("/login")
     page.get_by_label("账号").fill(name)
@@ -79,7 +77,6 @@ def test_staff_log_in_change_their_password_and_log_out_in_the_browser(office: O
     page.get_by_role("button", name="登录").wait_for()
     page.goto(office.url)
     assert page.url.endswith("/login")
-    page.context.close()
 
 
 def test_the_cookie_is_out_of_reach_of_scripts_and_of_other_sites(office: Office) -> None:
@@ -329,24 +326,25 @@ def test_a_database_that_is_away_is_told_as_that(tmp_path: Path) -> None:
 def test_every_handler_is_guarded_and_refuses_who_may_not_even_by_hand(office: Office) -> None:
     known = handlers(office)
     assert all(re.match("(viewer|editor|admin)__", name) for name in known), "wired past Access.on"
-    for name, (number, values) in known.items():
-        role = name.partition("__")[0]
-        for who in {"editor": ["小陈"], "admin": ["小陈", "小李"]}.get(role, []):
-            told = queue_join(office, who, number, values)
+    for who, closed in (("小陈", ("editor", "admin")), ("小李", ("admin",))):
+        names = [name for name in known if name.partition("__")[0] in closed]
+        for name, told in zip(names, queue_joins(office, who, [known[name] for name in names]), strict=True):
             assert told["success"] is False and told["output"]["error"] == "你的账号没有这个权限。", (name, who, told)
 
 
-def test_a_page_whose_session_has_ended_leads_to_the_log_in(office: Office, enter: Enter) -> None:
-    name = account(office, "退出的人", "editor")
-    page = enter(name)
-    page.locator("#question textarea").fill("还在吗")
-    office.database.write(staff.remove, office.database.read(staff.get, name).id)
-    page.get_by_role("button", name="发送").click()
-    page.wait_for_url("**/login")
+@pytest.mark.parametrize("name", ROLES)
+def test_every_role_sees_the_tabs_that_are_for_it(office: Office, enter: Enter, name: str) -> None:
+    from playwright.sync_api import expect
+
+    page, role = enter(name), ROLES[name]
+    go(page, "安全").locator(".word").first.wait_for()
+    for tab, least in (("操作记录", "viewer"), ("试聊", "editor"), ("用户", "admin"), ("员工", "admin")):
+        may = staff.ROLES.index(role) >= staff.ROLES.index(least)
+        expect(page.get_by_role("tab", name=tab, exact=True)).to_be_visible(visible=may)
 
 
-def test_a_role_that_is_taken_away_is_gone_for_the_page_that_is_open(office: Office, enter: Enter) -> None:
-    name = account(office, "降级的人", "editor")
+def test_what_an_account_loses_is_gone_for_the_page_that_is_open(office: Office, enter: Enter) -> None:
+    name = account(office, "要走的编辑", "editor")
     page = enter(name)
     page.get_by_role("tab", name="试聊").wait_for()
     lower = update(StaffRow).where(StaffRow.name == name).values(role="viewer")
@@ -355,3 +353,7 @@ def test_a_role_that_is_taken_away_is_gone_for_the_page_that_is_open(office: Off
     box.fill("还能问吗")
     box.press("Enter")
     page.get_by_text("你的账号没有这个权限。").wait_for()
+    office.database.write(staff.remove, office.database.read(staff.get, name).id)
+    box.fill("还在吗")
+    page.get_by_role("button", name="发送").click()
+    page.wait_for_url("**/login")

@@ -11,7 +11,7 @@ from core.indexing import Indexer
 from core.settings import Settings
 from core.store import figures
 from tests.console import made
-from tests.console.conftest import Office
+from tests.console.conftest import Office, go
 from tests.server import wait_until
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def empty(office: Office) -> None:
 
 
 def board(page: "Page") -> "Page":
-    page.get_by_role("tab", name="看板").click()
+    go(page, "运行", "看板")
     page.locator("#dashboard .card, #dashboard .empty").first.wait_for()
     return page
 
@@ -94,7 +94,7 @@ def test_today_is_told_by_the_hour_and_counts_people_once(office: Office, enter:
     someone = made.user(office.database)
     made.turn(office.database, someone, "刚才", ago=1000)
     made.turn(office.database, someone, "又一次", ago=500)
-    page = board(enter("小李"))
+    page = board(enter("小陈", again=True))
     page.get_by_label("今天", exact=True).check()
     says(page, "提问", r"^提问 2 .* 0 点")
     says(page, "用户", r"^用户 1 平均每人问 2.0 次")

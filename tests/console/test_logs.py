@@ -11,11 +11,11 @@ from sqlalchemy import insert, update
 from core.store import complaints, content, reviews, staff, turnindex, turns
 from core.tables import JobRow, TurnRow, id_at, now_ms
 from tests.console import made
-from tests.console.conftest import PASSWORD, Office, handlers, queue_join, told
+from tests.console.conftest import PASSWORD, Office, go, handlers, queue_join, told
 from tests.server import wait_until
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Locator, Page
 
 Enter = Callable[..., Any]
 ZONE = "Asia/Shanghai"
@@ -26,8 +26,16 @@ EVIL = (
 
 
 def logs(page: "Page") -> "Page":
-    page.get_by_role("tab", name="日志").click()
-    page.locator("#log .pick, #log .empty").first.wait_for()
+    """Open the tab; where it was open before, its list without any condition."""
+    from playwright.sync_api import expect
+
+    go(page, "日志")
+    page.locator("#log .pick, #log .empty, #transcript .turn").locator("visible=true").first.wait_for()
+    if (back := page.get_by_role("button", name="返回列表")).locator("visible=true").count():
+        back.locator("visible=true").click()
+    page.get_by_label("文字").fill("条件")
+    page.get_by_role("button", name="清空条件").click()
+    expect(page.get_by_label("文字")).to_have_value("")
     return page
 
 
@@ -41,6 +49,12 @@ def searched(page: "Page", expected: list[str]) -> None:
         except TimeoutError:
             if last:
                 raise
+
+
+def more(page: "Page") -> None:
+    """Open the rest of the filter's fields."""
+    if not page.get_by_label("用户").is_visible():
+        page.get_by_text("更多条件").click()
 
 
 def look_for(page: "Page", words: str) -> None:
@@ -77,7 +91,7 @@ def test_the_newest_come_first_page_by_page(office: Office, enter: Enter) -> Non
     someone = made.user(office.database)
     rows = [made.made(someone, f"翻页问题{number}", ago=(number + 1) * 1000) for number in range(60)]
     made.turns(office.database, rows)
-    page = logs(enter("小陈"))
+    page = logs(enter("小陈", again=True))
     look_for(page, "翻页问题")
     listed(page, [f"翻页问题{number}" for number in range(50)])
     assert page.get_by_role("button", name="更新的").count() == 0
@@ -112,11 +126,14 @@ def test_every_field_of_the_filter_narrows_the_list(office: Office, enter: Enter
     office.database.write(complaints.report, someone, row, "不实", channel="miniprogram", timezone=ZONE)
     everything = list(reversed(ids))
 
-    page = logs(enter("小陈"))
-    page.get_by_text("更多条件").click()
+    page = logs(enter("小陈", again=True))
+    more(page)
     page.get_by_label("用户").fill("oFilter")
-    page.get_by_label("用户").press("Enter")
-    listed(page, everything)
+    searched(page, everything)
+    for name, expected in (("没有这个人", []), ("oFilter", everything)):
+        page.get_by_label("用户").fill(name)
+        page.get_by_label("用户").press("Enter")
+        listed(page, expected)
     for flag, expected in (("慢（10 秒以上）", ["慢的"]), ("投诉", ["普通"]), ("一直没取", ["没取的"])):
         choose(page, "只看", flag)
         listed(page, expected)
@@ -159,8 +176,8 @@ def moment(hours_ago: float) -> str:
 
 def test_what_a_field_cannot_mean_is_told_and_not_searched(office: Office, enter: Enter) -> None:
     made.turn(office.database, made.user(office.database), "看得见的一问")
-    page = logs(enter("小陈"))
-    page.get_by_text("更多条件").click()
+    page = logs(enter("小陈", again=True))
+    more(page)
     page.get_by_label("慢于（秒）").fill("<b>很久</b>")
     page.get_by_role("button", name="查找").click()
     told(page, "慢于几秒应是 0 到 86400 之间的数")
@@ -175,13 +192,24 @@ def test_what_staff_tried_out_is_only_shown_when_it_is_asked_for(office: Office,
     someone = made.user(office.database)
     made.turn(office.database, someone, "同一个词：试聊", channel="console", ago=2000)
     made.turn(office.database, someone, "同一个词：用户")
-    page = logs(enter("小李"))
+    page = logs(enter("小陈", again=True))
     look_for(page, "同一个词")
     listed(page, ["同一个词：用户"])
     choose(page, "渠道", "只看控制台试聊")
     listed(page, ["同一个词：试聊"])
     choose(page, "渠道", "全部，连同试聊")
     listed(page, ["同一个词：用户", "同一个词：试聊"])
+
+
+def test_the_text_of_the_erased_is_not_in_the_filter(office: Office, enter: Enter) -> None:
+    turn = made.turn(office.database, made.user(office.database), "马上清除的问题")
+    page = logs(enter("小陈", again=True))
+    look_for(page, "马上清除的问题")
+    listed(page, ["马上清除的问题"])
+    emptied = update(TurnRow).where(TurnRow.id == turn).values(user_id=None, question="", answer="")
+    office.database.write(lambda connection: connection.execute(emptied))
+    page.get_by_role("button", name="查找").click()
+    page.get_by_text("没有符合条件的对话。").wait_for()
 
 
 def test_an_index_that_is_being_built_is_told(office: Office, enter: Enter) -> None:
@@ -193,7 +221,7 @@ def test_an_index_that_is_being_built_is_told(office: Office, enter: Enter) -> N
     job = {"indexing": now_ms() + 5_000, turnindex.JOB: id_at(now_ms() - 66 * HOUR)}
     rows = [{"name": name, "mark": mark} for name, mark in job.items()]
     office.database.write(lambda connection: connection.execute(insert(JobRow), rows))
-    page = logs(enter("小陈"))
+    page = logs(enter("小陈", again=True))
     page.get_by_text(re.compile("正在建立搜索索引，已完成 3[34]%")).wait_for()
     free = update(JobRow).where(JobRow.name == "indexing").values(mark=0)
     office.database.write(lambda connection: connection.execute(free))
@@ -227,7 +255,7 @@ def test_a_transcript_tells_everything_that_is_known(office: Office, enter: Ente
     row = database.read(turns.get, last)
     database.write(complaints.report, someone, row, "态度不好", channel="official", timezone=ZONE)
 
-    page = logs(enter("小陈"))
+    page = logs(enter("小陈", again=True))
     look_for(page, "周末")
     chosen = opened(page, "周末呢")
     shown = chosen.inner_text()
@@ -263,7 +291,7 @@ def test_whatever_users_and_staff_write_stays_text(office: Office, enter: Enter)
     database.write(reviews.annotate, turn, "小李", note=EVIL, score=2, better_answer=EVIL)
     row = database.read(turns.get, turn)
     database.write(complaints.report, someone, row, EVIL, channel="miniprogram", timezone=ZONE)
-    page = logs(enter("小李"))
+    page = logs(enter("小李", again=True))
     look_for(page, "onerror=alert")
     listed(page, [EVIL[:100]])
     chosen = opened(page, "onerror=alert")
@@ -274,37 +302,12 @@ def test_whatever_users_and_staff_write_stays_text(office: Office, enter: Enter)
     assert EVIL in page.locator("h3.title").first.inner_text()
 
 
-def test_a_link_opens_its_turn(office: Office, enter: Enter) -> None:
-    turn = made.turn(office.database, made.user(office.database), "链接里的问题")
-    page = enter("小李")
-    page.goto(f"{office.url}/?turn={turn}")
-    page.locator("#transcript .chosen", has_text="链接里的问题").wait_for()
-    page.get_by_role("button", name="返回列表").click()
-    page.locator("#log .pick", has_text="链接里的问题").first.wait_for()
-    page.get_by_role("button", name="导出 CSV").wait_for()
-    page.goto(f"{office.url}/?turn=12345")
-    told(page, "链接里的这一轮对话已经不在了。")
-
-
-def test_a_link_outlasts_the_log_in(office: Office, browser: "Browser") -> None:
-    turn = made.turn(office.database, made.user(office.database), "先登录再看的问题")
-    page = browser.new_context().new_page()
-    page.goto(f"{office.url}/?turn={turn}&next=//evil.example")
-    assert page.url == f"{office.url}/login?turn={turn}"
-    page.get_by_label("账号").fill("小陈")
-    page.get_by_label("密码").fill(PASSWORD)
-    page.get_by_role("button", name="登录").click()
-    page.locator("#transcript .chosen", has_text="先登录再看的问题").wait_for()
-    assert page.url == f"{office.url}/?turn={turn}"
-    page.context.close()
-
-
 # ---- What staff make of it
 
 
 def test_a_review_is_kept_and_can_be_found(office: Office, enter: Enter) -> None:
     turn = made.turn(office.database, made.user(office.database), "等批注的问题")
-    page = logs(enter("小李"))
+    page = logs(enter("小李", again=True))
     look_for(page, "等批注的问题")
     opened(page, "等批注的问题")
     page.get_by_label("备注").fill("没有说清楚")
@@ -324,26 +327,24 @@ def test_a_review_is_kept_and_can_be_found(office: Office, enter: Enter) -> None
 
 def test_of_two_who_review_the_same_turn_the_later_is_warned(office: Office, enter: Enter) -> None:
     turn = made.turn(office.database, made.user(office.database), "两个人都在看的问题")
-    pages = [logs(enter(name)) for name in ("小李", "王店长")]
-    for page in pages:
-        look_for(page, "两个人都在看的问题")
-        opened(page, "两个人都在看的问题")
-    for page, note in zip(pages, ("小李的话", "店长的话"), strict=True):
-        page.get_by_label("备注").fill(note)
-        page.get_by_role("button", name="保存批注").click()
-        told(page, "批注已保存。" if note == "小李的话" else "小李刚刚也写了批注")
-    later = pages[1]
-    assert office.database.read(turns.get, turn).note == "小李的话"
-    later.locator("#transcript .review", has_text="小李的话").wait_for()
-    assert later.get_by_label("备注").input_value() == "店长的话"  # nothing of it is lost
-    later.get_by_role("button", name="保存批注").click()
-    later.locator("#transcript .review", has_text="店长的话").wait_for()
-    assert office.database.read(turns.get, turn).reviewed_by == "王店长"
+    page = logs(enter("小李", again=True))
+    look_for(page, "两个人都在看的问题")
+    opened(page, "两个人都在看的问题")
+    office.database.write(reviews.annotate, turn, "王店长", note="店长的话", score=None, better_answer=None)
+    page.get_by_label("备注").fill("小李的话")
+    page.get_by_role("button", name="保存批注").click()
+    told(page, "王店长刚刚也写了批注")
+    assert office.database.read(turns.get, turn).note == "店长的话"
+    page.locator("#transcript .review", has_text="店长的话").wait_for()
+    assert page.get_by_label("备注").input_value() == "小李的话"  # nothing of it is lost
+    page.get_by_role("button", name="保存批注").click()
+    page.locator("#transcript .review", has_text="小李的话").wait_for()
+    assert office.database.read(turns.get, turn).reviewed_by == "小李"
 
 
 def test_a_turn_becomes_a_keyword_reply(office: Office, enter: Enter) -> None:
     made.turn(office.database, made.user(office.database), "停车方便吗", "门口有停车场，两小时免费。")
-    page = logs(enter("小李"))
+    page = logs(enter("小李", again=True))
     look_for(page, "停车方便吗")
     opened(page, "停车方便吗")
     page.get_by_text("做成关键词回复").click()
@@ -373,7 +374,7 @@ def test_a_turn_becomes_a_keyword_reply(office: Office, enter: Enter) -> None:
 def test_a_question_is_taken_to_the_playground(office: Office, enter: Enter) -> None:
     question = "再问一次的问题\n有两行"
     made.turn(office.database, made.user(office.database), question)
-    page = logs(enter("小李"))
+    page = logs(enter("小李", again=True))
     look_for(page, "再问一次的问题")
     opened(page, "再问一次的问题")
     page.get_by_role("button", name="在试聊中再问一次").click()
@@ -382,12 +383,38 @@ def test_a_question_is_taken_to_the_playground(office: Office, enter: Enter) -> 
     wait_until(lambda: box.input_value() == question)
 
 
-def test_an_erased_turn_is_shown_as_one_and_takes_no_words_of_staff(office: Office, enter: Enter) -> None:
-    turn = made.turn(office.database, None, "", "", ago=0)
-    page = enter("小李")
-    page.goto(f"{office.url}/?turn={turn}")
+# ---- Links
+
+
+def test_a_link_opens_its_turn(office: Office, enter: Enter) -> None:
+    someone = made.user(office.database)
+    turn, erased = (
+        made.turn(office.database, someone, "链接里的问题"),
+        made.turn(office.database, None, "", "", ago=0),
+    )
+    page = enter("小李", path=f"/?turn={turn}")
+    page.locator("#transcript .chosen", has_text="链接里的问题").wait_for()
+    page.get_by_role("button", name="保存批注").wait_for()
+    page.get_by_role("button", name="返回列表").click()
+    page.locator("#log .pick", has_text="链接里的问题").first.wait_for()
+    page.get_by_role("button", name="导出 CSV").wait_for()
+
+    page.goto(f"{office.url}/?turn={erased}")  # is shown as one, and takes no words of staff
     page.get_by_text("已清除的用户").first.wait_for()
     assert page.get_by_role("button", name="保存批注").count() == 0
+    page.goto(f"{office.url}/?turn=12345")
+    told(page, "链接里的这一轮对话已经不在了。")
+
+
+def test_a_link_outlasts_the_log_in(office: Office, page: "Page") -> None:
+    turn = made.turn(office.database, made.user(office.database), "先登录再看的问题")
+    page.goto(f"{office.url}/?turn={turn}&next=//evil.example")
+    assert page.url == f"{office.url}/login?turn={turn}"
+    page.get_by_label("账号").fill("小陈")
+    page.get_by_label("密码").fill(PASSWORD)
+    page.get_by_role("button", name="登录").click()
+    page.locator("#transcript .chosen", has_text="先登录再看的问题").wait_for()
+    assert page.url == f"{office.url}/?turn={turn}"
 
 
 def test_a_row_that_nobody_has_is_refused_and_no_bug(office: Office) -> None:
@@ -395,14 +422,3 @@ def test_a_row_that_nobody_has_is_refused_and_no_bug(office: Office) -> None:
     for pick in ("", "x", "-1", "9" * 30, "12345", None, {"a": 1}):
         answer = queue_join(office, "小陈", number, inputs, event={"pick": pick})
         assert answer["output"]["error"] == "没有找到，可能已经删除了。", pick
-
-
-def test_the_text_of_the_erased_is_not_in_the_filter(office: Office, enter: Enter) -> None:
-    turn = made.turn(office.database, made.user(office.database), "马上清除的问题")
-    page = logs(enter("小陈"))
-    look_for(page, "马上清除的问题")
-    listed(page, ["马上清除的问题"])
-    emptied = update(TurnRow).where(TurnRow.id == turn).values(user_id=None, question="", answer="")
-    office.database.write(lambda connection: connection.execute(emptied))
-    page.get_by_role("button", name="查找").click()
-    page.get_by_text("没有符合条件的对话。").wait_for()

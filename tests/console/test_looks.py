@@ -19,7 +19,7 @@ VIEWS = {
 }
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", VIEWS, scope="module")
 def test_every_tab_can_be_read_and_tapped(office: Office, enter: Enter, view: str) -> None:
     page = enter("王店长", **VIEWS[view])
     pictures = ROOT / "build" / "screenshots" / "console"
@@ -40,7 +40,7 @@ def open_tab(page: Any, name: str) -> None:
     page.wait_for_function("() => !document.querySelector('.generating, .pending')")
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", VIEWS, scope="module")
 def test_what_is_opened_from_a_list_can_be_read_and_tapped(office: Office, enter: Enter, view: str) -> None:
     """A turn in its conversation, an entry of the queue, and the dashboard with something to show."""
     database = office.database
@@ -55,7 +55,7 @@ def test_what_is_opened_from_a_list_can_be_read_and_tapped(office: Office, enter
     row = database.read(turns.get, turn)
     database.write(complaints.report, someone, row, "理由" * 200, channel="official", timezone="Asia/Shanghai")
 
-    page = enter("王店长", **VIEWS[view])
+    page = enter("王店长", again=True, **VIEWS[view])
     pictures = ROOT / "build" / "screenshots" / "console"
     faults = []
     for name, row, there in (

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from core.store import staff
-from tests.console.conftest import Office
+from tests.console.conftest import Office, go
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -38,8 +38,9 @@ def test_what_staff_did_can_be_read_and_paged(office: Office, enter: "Callable[.
 
 def test_times_and_names_stay_whole_on_a_phone(office: Office, enter: "Callable[..., Page]") -> None:
     office.database.write(staff.log, "王店长", "10.0.0.8", "停用用户", "用户 251549477018433163", "多次发广告" * 20)
-    page = enter("王店长", 390, 844)
-    page.get_by_role("tab", name="操作记录").click()
+    page = enter("小陈", 390, 844, again=True)
+    go(page, "运行", "操作记录")
+    page.get_by_text("多次发广告").first.wait_for()
     page.locator("table.plain .whole").first.wait_for()
     heights = "() => [...document.querySelectorAll('table.plain .whole')].map(one => one.getClientRects().length)"
     assert set(page.evaluate(heights)) == {1}

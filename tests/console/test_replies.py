@@ -9,7 +9,7 @@ from core.store import content
 from tests.console.conftest import Office, go, operations, told
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator
+    from playwright.sync_api import Locator, Page
 
 Enter = Callable[..., Any]
 
@@ -34,6 +34,11 @@ def _none_of_others(office: Office) -> None:
     """The office is shared with other files."""
     for row in office.database.read(content.every_keyword_reply):
         office.database.write(content.remove_keyword_reply, row.id)
+
+
+def keyword_replies(page: "Page") -> "Locator":
+    """Open the tab; anew, where it was open before."""
+    return go(page, "安全", "欢迎语", "关键词回复")
 
 
 def answers(tab: "Locator", text: str, told: str) -> None:
@@ -79,8 +84,8 @@ def test_replies_are_added_tried_changed_switched_off_and_deleted(office: Office
 
 def test_who_saves_a_reply_that_has_changed_meanwhile_is_told(office: Office, enter: Enter) -> None:
     number = office.database.write(content.add_keyword_reply, "地址", "exact", "南京路")
-    page = enter("小李")
-    tab = go(page, "安全", "关键词回复")
+    page = enter("小李", again=True)
+    tab = keyword_replies(page)
     tab.locator(".pick", has_text="地址").click()
     tab.get_by_text("修改“地址”").wait_for()
     seen = office.database.read(content.keyword_reply_row, number)
@@ -92,9 +97,10 @@ def test_who_saves_a_reply_that_has_changed_meanwhile_is_told(office: Office, en
 
 
 def test_a_reply_that_does_not_fit_one_message_is_not_saved(office: Office, enter: Enter) -> None:
-    page = enter("小李")
-    tab = go(page, "安全", "关键词回复")
+    page = enter("小李", again=True)
+    tab = keyword_replies(page)
     tab.get_by_role("button", name="加一条回复").click()
+    tab.locator(".title", has_text="加一条回复").wait_for()
     tab.get_by_label("关键词").fill("长")
     tab.get_by_label("回复", exact=True).fill("长" * 700)
     tab.get_by_role("button", name="保存").click()
@@ -105,7 +111,7 @@ def test_a_reply_that_does_not_fit_one_message_is_not_saved(office: Office, ente
 def test_the_welcome_text_is_previewed_and_saved_unless_it_has_changed(office: Office, enter: Enter) -> None:
     from playwright.sync_api import expect
 
-    page = enter("小李")
+    page = enter("小李", again=True)
     tab = go(page, "安全", "欢迎语")
     welcome = tab.get_by_label("欢迎语")
     expect(welcome).not_to_have_value("")
@@ -134,6 +140,20 @@ def test_the_welcome_text_is_previewed_and_saved_unless_it_has_changed(office: O
     told(page, "推荐问题最多 5 个")
 
 
+def test_on_a_phone_what_is_opened_comes_into_view(office: Office, enter: Enter) -> None:
+    for number in range(9):
+        office.database.write(content.add_keyword_reply, f"词 {number}", "contains", "回复", 0, "王店长")
+    page = enter("小李", 390, 844, again=True)
+    tab = keyword_replies(page)
+    for row, title in ((".pick >> nth=0", "修改“词"), (".pick >> nth=1", "修改“词")):
+        page.evaluate("scrollTo(0, 0)")
+        tab.locator(row).click()
+        tab.locator(".title", has_text=title).wait_for()
+        page.wait_for_function("() => document.querySelector('.side .title').getBoundingClientRect().top < 430")
+        tab.get_by_role("button", name="关闭").click()
+        tab.locator(".title").wait_for(state="hidden")
+
+
 def test_a_viewer_reads_both_and_tries_but_cannot_change_them(office: Office, enter: Enter) -> None:
     office.database.write(content.add_keyword_reply, "地址", "exact", "南京路")
     page = enter("小陈")
@@ -145,17 +165,3 @@ def test_a_viewer_reads_both_and_tries_but_cannot_change_them(office: Office, en
     tab.locator(".phone").first.wait_for()
     assert tab.get_by_label("欢迎语").is_disabled()
     assert not tab.get_by_role("button", name="保存").is_visible()
-
-
-def test_on_a_phone_what_is_opened_comes_into_view(office: Office, enter: Enter) -> None:
-    for number in range(9):
-        office.database.write(content.add_keyword_reply, f"词 {number}", "contains", "回复", 0, "王店长")
-    page = enter("小李", 390, 844)
-    tab = go(page, "安全", "关键词回复")
-    for row, title in ((".pick >> nth=0", "修改“词"), (".pick >> nth=1", "修改“词")):
-        page.evaluate("scrollTo(0, 0)")
-        tab.locator(row).click()
-        tab.locator(".title", has_text=title).wait_for()
-        page.wait_for_function("() => document.querySelector('.side .title').getBoundingClientRect().top < 430")
-        tab.get_by_role("button", name="关闭").click()
-        tab.locator(".title").wait_for(state="hidden")

@@ -20,7 +20,7 @@ def test_the_tab_tells_of_processes_model_and_database_and_to_admins_the_setting
 ) -> None:
     seen = {}
     for name in ("小陈", "王店长"):
-        page = enter(name)
+        page = enter(name, again=True)
         page.get_by_role("tab", name="运行").click()
         page.get_by_text("对话保留").wait_for()
         seen[name] = page.get_by_role("tabpanel").filter(has_text="对话保留").inner_text()
