@@ -22,6 +22,19 @@ FRAME_SECONDS = 0.05
 OWN = "own"
 MOST_VERSIONS = 100  # in the list to choose from
 
+# A new bubble is to be seen: on a phone the end of the box stands below the screen, or behind the field below it.
+BOX_IN_VIEW = """
+let bubbles = 0
+watch('value', () => setTimeout(() => {
+  const now = element.querySelectorAll('.bubble').length
+  const bottom = (one) => one.getBoundingClientRect().bottom
+  const field = document.getElementById('ask-row')
+  const hidden = bottom(element) - (bottom(field) - field.offsetHeight)
+  if (now > bubbles && hidden > 0) scrollBy({top: hidden + 8, behavior: 'smooth'})
+  bubbles = now
+}, 100))
+"""
+
 
 @dataclass(frozen=True)
 class Talk:
@@ -41,7 +54,7 @@ class Lane:
         self.talk = gr.State(Talk())
         with gr.Column(elem_classes="lane", visible=name == "A", elem_id=f"lane-{name.lower()}") as self.box:
             with gr.Column():
-                self.shown = gr.HTML(_box(()))
+                self.shown = gr.HTML(_box(()), js_on_load=BOX_IN_VIEW if name == "A" else None)
                 self.figures = gr.HTML()
                 with gr.Accordion("实际发给模型的内容", open=False):
                     self.sent = gr.HTML(look.empty("提问后，这里是真正发给模型的消息。"))

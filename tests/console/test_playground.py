@@ -167,3 +167,13 @@ def test_a_viewer_runs_nothing_by_hand(office: Office) -> None:
     told = queue_join(office, "小陈", number, ["你好", None, None, "", "", "", "", 100, 5, False])
     assert told["output"]["error"] == "你的账号没有这个权限。"
     assert office.cogito.calls == calls
+
+
+def test_on_a_phone_the_answer_is_in_sight(office: Office, enter: Enter) -> None:
+    page = enter("小李", width=390, height=844)
+    play(page, "看得见吗[say:看得见，没有挡住。]")
+    answered(page, "看得见，没有挡住。")
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.talk .bubble')].pop().getBoundingClientRect().bottom"
+        " <= document.getElementById('ask-row').getBoundingClientRect().top"
+    )
