@@ -1,5 +1,6 @@
 """The daily job and the alerts: done once, whatever the number of processes."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -15,7 +16,7 @@ from core.alerts import Alerts, ModelWatch
 from core.chores import Chores
 from core.database import Database
 from core.settings import Settings
-from core.store import jobs, retention, users
+from core.store import jobs, processes, retention, users
 from core.tables import ConversationRow, JobRow, SessionRow, TurnRow, id_at, now_ms
 from tests.loopback import serving
 from tests.server import Api, free_port, wait_until
@@ -48,6 +49,11 @@ def count(database: Database, row: type[Any]) -> int:
 
 def settings(**given: Any) -> Settings:
     return Settings(_env_file=None, **given)
+
+
+def running(name: str) -> list[threading.Thread]:
+    """The threads of this name that have not ended."""
+    return [thread for thread in threading.enumerate() if thread.name == name]
 
 
 @pytest.fixture(autouse=True)
@@ -150,7 +156,7 @@ def test_the_tick_begins_the_job_once_a_day_and_after_a_failure_again(
     for _ in range(3):
         first.look()
         second.look()
-    time.sleep(0.1)
+    wait_until(lambda: not running("daily job"))
     assert len(ran) == 2
 
 
@@ -165,7 +171,9 @@ def test_two_servers_clear_an_old_database_and_one_line_says_so(
         api.wait_ready()
     wait_until(lambda: count(database, TurnRow) == 0)
     wait_until(lambda: "the daily job is done" in apis[0].log + apis[1].log)
-    time.sleep(1)
+    wait_until(
+        lambda: [row.beat > 2 for row in database.read(processes.everyone)] == [True, True]
+    )  # both have looked
     assert (apis[0].log + apis[1].log).count("the daily job is done") == 1
     database.dispose()
 
@@ -205,8 +213,7 @@ def test_each_kind_is_sent_once_an_hour_by_one_of_all_processes(any_database: Da
             for one in alerts:
                 one.tell("model_down", "模型连不上。")
                 one.tell("wechat_45009", "今天的接口次数用完了。")
-        wait_until(lambda: len(robot.heard) >= 2)
-        time.sleep(0.3)
+        wait_until(lambda: not running("alert"))
     assert sorted(robot.heard) == ["【小店】今天的接口次数用完了。", "【小店】模型连不上。"]
 
 
@@ -253,7 +260,7 @@ def test_a_model_that_stays_away_is_told_and_one_that_comes_back_is_not(database
     )
     for _ in range(5):
         watch.check()
-    time.sleep(0.1)
+    wait_until(lambda: not running("alert"))
     assert robot.heard == []
     watch.check()
     wait_until(lambda: robot.heard)

@@ -12,7 +12,6 @@ from tests.house import House, housing
 from tests.loopback import serving
 from tests.miniprogram.builds import Builder, BuildFailed, chromium, lacking
 from tests.miniprogram.site import Ears, backend_settings, create_site
-from tests.server import Process, answers, free_port, wait_until
 
 
 @pytest.fixture(scope="session")
@@ -35,15 +34,6 @@ def builder(equipment: None, tmp_path_factory: pytest.TempPathFactory) -> Builde
 
 
 @pytest.fixture(scope="session")
-def _desk(tmp_path_factory: pytest.TempPathFactory, builder: Builder) -> Iterator[str]:
-    """The URL of a desk simulator process, which may still be starting."""
-    port = free_port()
-    process = Process("simulator", tmp_path_factory.mktemp("desk"), simulator_port=port)
-    yield f"http://127.0.0.1:{port}"
-    process.stop()
-
-
-@pytest.fixture(scope="session")
 def _ears() -> Iterator[Ears]:
     ears = Ears()
     with serving(ears.app) as url:
@@ -60,8 +50,10 @@ def ears(_ears: Ears) -> Iterator[Ears]:
 
 
 @pytest.fixture(scope="session")
-def _backend(tmp_path_factory: pytest.TempPathFactory, _desk: str, _ears: Ears) -> Iterator[House]:
-    with housing(tmp_path_factory.mktemp("backend"), _desk, backend_settings(_desk, _ears.url)) as house:
+def _backend(
+    tmp_path_factory: pytest.TempPathFactory, simulator: str, builder: Builder, _ears: Ears
+) -> Iterator[House]:
+    with housing(tmp_path_factory.mktemp("backend"), simulator, backend_settings(simulator, _ears.url)) as house:
         yield house
 
 
@@ -73,13 +65,12 @@ def backend(_backend: House) -> Iterator[House]:
 
 
 @pytest.fixture(scope="package")
-def place(_backend: House, _desk: str, builder: Builder) -> Iterator[Any]:
+def place(_backend: House, simulator: str, builder: Builder) -> Iterator[Any]:
     from tests.miniprogram.phone import Place
 
-    wait_until(lambda: answers(_desk), 20, "the start of the simulator")
     phones: dict[str, Any] = {}
     with serving(create_site(builder.builds, _backend.api.url, phones)) as site:
-        yield Place(site, _backend.api.url, _desk, phones)
+        yield Place(site, _backend.api.url, simulator, phones)
 
 
 # Only as long as tests of this folder run: while it lives, no other test could use asyncio.
