@@ -225,7 +225,7 @@ def enter(request: pytest.FixtureRequest, office: Office, desk: Desk) -> "Callab
         page, wanted = desk.page, (request.path, name, dark)
         page.set_viewport_size({"width": width, "height": height})
         desk.log_in(office, name)
-        if again and desk.open == wanted:
+        if again and desk.open == wanted and page.url == f"{office.url}/":
             put_away(page)
             return page
         page.emulate_media(color_scheme="dark" if dark else "light")

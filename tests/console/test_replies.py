@@ -38,7 +38,7 @@ def _none_of_others(office: Office) -> None:
 
 def keyword_replies(page: "Page") -> "Locator":
     """Open the tab; anew, where it was open before."""
-    return go(page, "安全", "欢迎语", "关键词回复")
+    return go(page, "安全", "词库", "关键词回复")
 
 
 def answers(tab: "Locator", text: str, told: str) -> None:
