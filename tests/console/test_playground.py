@@ -124,6 +124,7 @@ def test_a_draft_is_asked_with_its_prompt_its_facts_and_its_dials(office: Office
     play(page, "要带什么？")
     answered(page, "要带身份证。")
     page.get_by_text("实际发给模型的内容").first.click()
+    lane(page).locator(".message pre", has_text="要带什么？").wait_for()
     shown = lane(page).locator(".message pre").all_inner_texts()
     assert shown == [one["content"] for one in office.cogito.requests[-1]["messages"]]
     assert shown[1:] == ["几点开门？", "周一到周五九点到六点。", "要带什么？"]
