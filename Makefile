@@ -13,12 +13,16 @@ setup: $(VENV)/.installed  ## what the server needs
 
 dev: $(VENV)/.installed-dev  ## and what its tests need
 
+# File after file, in the order of their names: neighbours share a browser and servers, which the workers of a folder
+# start once. The longest folders come first, so that all workers end together.
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+
 test: dev packages  ## the whole test suite
-	@$(BIN)/python -m pytest -n 3 --dist loadfile
+	@$(PYTEST)
 
 test-databases: dev  ## what uses a server's database, once more on PostgreSQL and on MySQL or MariaDB
-	@TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 3 --dist loadfile
-	@TEST_DATABASE=mysql $(BIN)/python -m pytest -n 3 --dist loadfile
+	@TEST_DATABASE=postgresql $(PYTEST)
+	@TEST_DATABASE=mysql $(PYTEST)
 
 lint: dev
 	@$(BIN)/ruff check .

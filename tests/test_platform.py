@@ -193,6 +193,7 @@ def everything_said(error):
 
 def test_no_secret_is_ever_said(client, weixin, desk, nowhere, caplog):
     caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "urllib3")  # which is told to be silent where logs are set up
     platform = client(weixin, timeout=(1, 0.2))
     said = repr(platform)
     for fault in [{"errcode": 40125}, {"http_status": 500}, {"html": True}, {"delay": 1}]:

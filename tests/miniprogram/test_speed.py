@@ -24,8 +24,9 @@ def test_a_long_markdown_answer_moves_little_data(phone, backend):
     backend.cogito.will(pieces=[text[at : at + 4] for at in range(0, len(text), 4)], every=0.01)
     phone.open()
     phone.see("你能做什么？")
-    phone.forget_setdata()
-    phone.ask("写一篇长的")
+    phone.type("写一篇长的")
+    phone.forget_setdata()  # what is typed is no part of the answer
+    phone.tap("发送")
     phone.page.wait_for_function("() => phone.page().data.stage === 'answering'")
     phone.page.wait_for_function(
         "() => phone.page().data.stage === 'idle' && phone.page().data.turns.at(-1).ended", timeout=30_000
