@@ -46,6 +46,9 @@ def _sqlite(source: Path, half: Path, progress: Callable[[float], None]) -> None
     _make_private(half)
     try:
         with closing(sqlite3.connect(source, timeout=30)) as live, closing(sqlite3.connect(half)) as copy:
+            # What is copied is the database of this moment: else each write of others would begin the copy anew.
+            live.execute("BEGIN")
+            live.execute("SELECT count(*) FROM sqlite_master").fetchone()
             live.backup(copy, pages=PAGES, progress=report, sleep=0.01)
             copy.execute("PRAGMA journal_mode=DELETE")  # one file, nothing beside it
             found = copy.execute("PRAGMA quick_check").fetchone()[0]
