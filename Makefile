@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 RUNNER := tests/miniprogram
 NPM := $(shell command -v npm 2>/dev/null)
 
-.PHONY: run setup dev test test-databases lint format bench preview packages
+.PHONY: run setup dev test test-databases test-postgresql test-mysql lint format bench preview packages
 
 run: setup preview  ## set up, then run everything
 	@$(BIN)/python app.py
@@ -20,9 +20,10 @@ PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 test: dev packages  ## the whole test suite
 	@$(PYTEST)
 
-test-databases: dev  ## what uses a server's database, once more on PostgreSQL and on MySQL or MariaDB
-	@TEST_DATABASE=postgresql $(PYTEST)
-	@TEST_DATABASE=mysql $(PYTEST)
+test-databases: test-postgresql test-mysql  ## what uses a server's database, on PostgreSQL and on MySQL or MariaDB
+
+test-postgresql test-mysql: test-%: dev
+	@TEST_DATABASE=$* $(PYTEST)
 
 lint: dev
 	@$(BIN)/ruff check .

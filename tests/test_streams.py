@@ -26,7 +26,9 @@ def test_a_stream_is_start_then_deltas_then_done(house: House) -> None:
     user = house.login()
     answer_in(house, "流着写", "一二三", "四五六", "七八九", every=0.05)
     stream = user.stream("流着写").to_end()
-    assert names(stream) == ["start", "delta", "delta", "delta", "done"]
+    first, *deltas, last = names(stream)
+    assert (first, set(deltas), last) == ("start", {"delta"}, "done")
+    assert len(deltas) <= 3  # one that is late joins the next
     start, done = stream.events[0][1], stream.events[-1][1]
     assert start == {"conversation_id": start["conversation_id"], "turn_id": stream.turn_id}
     assert user.get(f"/api/conversations/{start['conversation_id']}").status_code == 200
