@@ -196,6 +196,31 @@ def test_a_killed_process_loses_no_question(passive):
     wait_until(lambda: len(passive.house.api.children()) == 1)
 
 
+def break_off(passive, message, number):
+    """Kill the process that is at a message's delivery of this number (0 or 1); the next one goes to the other."""
+    passive.at(1 - number)
+    wait_until(lambda: passive.house.delivered(message.fields["MsgId"]) == number + 1)
+    for worker in passive.house.apis[number].children():
+        os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: len(message.attempts) == number + 2)
+
+
+def test_after_a_line_that_broke_no_delivery_is_left_unanswered(passive):
+    """Of WeChat's three deliveries one is lost: a silent one, and another that breaks, would be the end of it."""
+    passive.cogito.when("断过一次", pieces=["断过一次", "也还在的回答。"], every=0, hold_at=0)
+    phone = passive.phone()
+    message = phone.start("断过一次")
+    passive.house.called("断过一次")
+    break_off(passive, message, 0)
+    assert message.done.wait(15)
+    assert in_time(message) == ["closed", "answered"]
+    assert message.text.startswith("正在写")
+    passive.cogito.release()
+    passive.wait_answered()
+    assert body(phone.say("继续").text) == "断过一次也还在的回答。"
+    wait_until(lambda: len(passive.house.workers()) == 2)
+
+
 def test_a_line_that_breaks_twice_is_answered_the_third_time(passive):
     """Another break would be one too many, so the last delivery does not wait for the answer."""
     phone = passive.phone()
@@ -203,16 +228,8 @@ def test_a_line_that_breaks_twice_is_answered_the_third_time(passive):
     passive.cogito.when("断了又断", pieces=["断了两次", "也还在的回答。"], every=0, hold_at=0)
     message = phone.start("断了又断")
     passive.house.called("断了又断")
-
-    def broken(number):
-        passive.at(1 - number)  # where the next delivery goes
-        wait_until(lambda: passive.house.delivered(message.fields["MsgId"]) == number + 1)
-        for worker in passive.house.apis[number].children():
-            os.kill(worker, signal.SIGKILL)
-        wait_until(lambda: len(message.attempts) == number + 2)
-
-    broken(0)
-    broken(1)
+    break_off(passive, message, 0)
+    break_off(passive, message, 1)
     assert message.done.wait(15)
     assert in_time(message) == ["closed", "closed", "answered"]
     assert message.text.startswith("正在写")

@@ -65,7 +65,7 @@ class Delivery:
 
     # The answer to what was just asked
 
-    def answer(self, arrival: Arrival, answer: LiveAnswer, by: float, last: bool) -> str | None:
+    def answer(self, arrival: Arrival, answer: LiveAnswer, by: float, may_be_silent: bool) -> str | None:
         """The reply to a delivery of a question, at the latest at `by` (monotonic); None: let WeChat come again."""
         row = arrival.row
         with self.pulse.waiting():
@@ -73,7 +73,7 @@ class Delivery:
                 if answer.wait_until_final(min(left, SLICE_SECONDS)) or answer.interrupted:
                     break
         pushes = not answer.final and self.may_push()
-        if not answer.final and not pushes and not last and self._worth_silence(row, answer):
+        if not answer.final and not pushes and may_be_silent and self._worth_silence(row, answer):
             return None
         began = time.monotonic()
         try:

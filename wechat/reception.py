@@ -134,10 +134,12 @@ class Reception:
         if self._settings.wechat_customer_service and row.arrivals == 1 and not answer.final:
             self._typing(arrival.openid)
         last = visit.last or row.arrivals >= self._settings.wechat_deliveries
-        # It comes again too early: the line was broken off. Where another time would be one too often, do not wait.
+        # It comes again too early: the line was broken off. It may break again, so leave no delivery unanswered now;
+        # where another time would be one too often, do not even wait.
         broken = visit.age < BROKEN * (row.arrivals - 1) * self._settings.wechat_reply_seconds
         at_once = broken and (last or self._delivery.may_push())
-        return self._delivery.answer(arrival, answer, time.monotonic() if at_once else visit.by, last)
+        by = time.monotonic() if at_once else visit.by
+        return self._delivery.answer(arrival, answer, by, may_be_silent=not last and not broken)
 
     def _ask(self, arrival: Arrival, text: str, again: int | None = None) -> LiveAnswer:
         key = f"{arrival.appid}:{arrival.key}"
