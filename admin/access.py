@@ -18,6 +18,7 @@ from starlette.requests import HTTPConnection
 
 from admin.gate import client_address
 from admin.wording import AWAY, BUG, FORBIDDEN, FULL, sentence
+from core import roles
 from core.database import Database, away, unwritable
 from core.errors import ChatError, Unauthorized
 from core.settings import Settings
@@ -40,7 +41,7 @@ class Staff:
 
     def may(self, role: Role) -> bool:
         """Whether the account has this role, or a higher one."""
-        return staff.ROLES.index(self.role) >= staff.ROLES.index(role)
+        return roles.may(self.role, role)
 
 
 class Access:

@@ -8,13 +8,13 @@ from admin import look
 from admin.access import Staff
 from admin.confirm import Confirm
 from admin.services import Services
-from admin.wording import ROLES
 from core import passwords
 from core.errors import Conflict
+from core.roles import ROLES
 from core.store import staff
 
 MEANS = {"viewer": "看日志和设置，不能改", "editor": "还可以改提示词、词库和回复", "admin": "还可以管理用户和员工"}
-CHOICES = [(f"{ROLES[role]}：{MEANS[role]}", role) for role in staff.ROLES]
+CHOICES = [(f"{name}：{MEANS[role]}", role) for role, name in ROLES.items()]
 
 
 class Accounts:
@@ -96,7 +96,7 @@ class Accounts:
 
     def add(self, who: Staff, name: str, role: str) -> Any:
         name = look.typed(name)
-        if not staff.is_name(name) or role not in staff.ROLES:
+        if not staff.is_name(name) or role not in ROLES:
             most = f"名字为 1 到 {staff.MAX_NAME_CHARS} 个字符。"
             raise gr.Error(most)
         password = passwords.random_password()

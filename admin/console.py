@@ -17,7 +17,7 @@ from admin.queue import Queue
 from admin.running import Line, Running
 from admin.safety import Safety
 from admin.services import Services
-from admin.wording import ROLES
+from core.roles import ROLES
 
 REFRESH_SECONDS = 20  # of the line that tells whether everything runs
 UPLOADS_SECONDS = 3600  # how long an uploaded file stays, which is read at once

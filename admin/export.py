@@ -25,8 +25,9 @@ from starlette.routing import Route
 
 from admin.known import RATINGS
 from admin.wording import CHANNELS, CODES, STATUSES
+from core import roles
 from core.database import Database
-from core.store import staff, turnlog
+from core.store import turnlog
 from core.store.turnlog import Filter
 
 KEPT_SECONDS = 3600.0  # for which a finished export can be fetched
@@ -138,7 +139,7 @@ class Exports:
         """The file, for who had it written, as long as they may."""
         account = request.scope["staff"]
         kept = self._kept.get(request.path_params["name"])
-        may = staff.ROLES.index(account.role) >= staff.ROLES.index("editor")
+        may = roles.may(account.role, "editor")
         if kept is None or kept.owner != account.name or not may or kept.until < time.monotonic():
             return JSONResponse({"detail": "没有这个文件，可能已经过期，请重新导出。"}, 404)
         return FileResponse(kept.path, media_type=MEDIA[kept.path.suffix[1:]], filename=kept.shown)

@@ -45,7 +45,6 @@ SENTENCES: dict[type[ChatError], str] = {
     ChatError: BUG,
 }
 
-ROLES = {"viewer": "查看", "editor": "编辑", "admin": "管理"}
 ACTIONS = {"mask": "打码", "block": "拦截", "allow": "放行"}
 CHANNELS = {"miniprogram": "小程序", "official": "公众号", "console": "控制台"}
 STATUSES = {

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from core.roles import ROLES
 from core.settings import Settings
 
 if TYPE_CHECKING:
@@ -111,7 +112,6 @@ def backup(settings: Settings, file: Path) -> None:
 
 
 ASK = "自己输入密码；不写就生成一个，只显示这一次。"
-ROLES = {"viewer": "查看", "editor": "编辑", "admin": "管理"}
 
 
 @click.group()
@@ -160,15 +160,13 @@ def password(settings: Settings, name: str, ask: bool) -> None:
     from core import passwords
     from core.errors import NotFound
 
+    password = _new_password(ask)
     database = migrated(settings)
     try:
-        known = database.read(_names)
-        if name not in known:
-            raise NotFound(name)
-        password = _new_password(ask)
         database.write(_set_password, name, passwords.hashed(password))
     except NotFound:
-        click.echo(f"没有叫 {name} 的账号。现有账号：{'、'.join(known) or '一个也没有'}。", err=True)
+        known = "、".join(database.read(_names)) or "一个也没有"
+        click.echo(f"没有叫 {name} 的账号。现有账号：{known}。", err=True)
         sys.exit(1)
     finally:
         database.dispose()
@@ -186,7 +184,7 @@ def _set_password(connection: "Connection", name: str, password_hash: str) -> No
     from core.store import staff as accounts
 
     if (row := accounts.get(connection, name)) is None:
-        raise NotFound("the account has just been removed")
+        raise NotFound("no such account")
     accounts.set_password(connection, row.id, password_hash)
     accounts.log(connection, "命令行", "", "重设密码", name, "")
 

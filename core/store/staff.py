@@ -11,7 +11,6 @@ from core.errors import Conflict, LastAdmin, NotFound, Unauthorized
 from core.store.upsert import insert_if_absent
 from core.tables import LoginFailureRow, OperationRow, StaffRow, StaffSessionRow, new_id, now_ms
 
-ROLES = ("viewer", "editor", "admin")
 MAX_NAME_CHARS = 64
 
 

@@ -18,6 +18,7 @@ from starlette.testclient import TestClient
 from admin.access import Access
 from admin.gate import Gate, client_address
 from admin.wording import AWAY
+from core import roles
 from core.database import Database
 from core.settings import Settings
 from core.store import content, staff, writing
@@ -339,7 +340,7 @@ def test_every_role_sees_the_tabs_that_are_for_it(office: Office, enter: Enter, 
     page, role = enter(name), ROLES[name]
     go(page, "安全").locator(".word").first.wait_for()
     for tab, least in (("操作记录", "viewer"), ("试聊", "editor"), ("用户", "admin"), ("员工", "admin")):
-        may = staff.ROLES.index(role) >= staff.ROLES.index(least)
+        may = roles.may(role, least)
         expect(page.get_by_role("tab", name=tab, exact=True)).to_be_visible(visible=may)
 
 
