@@ -209,6 +209,7 @@ def test_after_a_line_that_broke_no_delivery_is_left_unanswered(passive):
     """Of WeChat's three deliveries one is lost: a silent one, and another that breaks, would be the end of it."""
     passive.cogito.when("断过一次", pieces=["断过一次", "也还在的回答。"], every=0, hold_at=0)
     phone = passive.phone()
+    wait_until(lambda: time.time() % 1 > 0.9)  # WeChat's clock tells whole seconds: the message soon looks old
     message = phone.start("断过一次")
     passive.house.called("断过一次")
     break_off(passive, message, 0)

@@ -136,7 +136,7 @@ class Reception:
         last = visit.last or row.arrivals >= self._settings.wechat_deliveries
         # It comes again too early: the line was broken off. It may break again, so leave no delivery unanswered now;
         # where another time would be one too often, do not even wait.
-        broken = visit.age < BROKEN * (row.arrivals - 1) * self._settings.wechat_reply_seconds
+        broken = visit.within(BROKEN * (row.arrivals - 1) * self._settings.wechat_reply_seconds)
         at_once = broken and (last or self._delivery.may_push())
         by = time.monotonic() if at_once else visit.by
         return self._delivery.answer(arrival, answer, by, may_be_silent=not last and not broken)
