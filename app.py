@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from admin.services import Services
     from core.database import Database
     from core.model import CogitoModel
-    from core.model_source import ModelSource
+    from core.model.source import ModelSource
     from core.writers import Writers
 
 
@@ -176,7 +176,7 @@ def build_api(settings: Settings, database: "Database") -> "tuple[Flask, Writers
     from core.engine import ChatEngine
     from core.live import LiveContent
     from core.metrics import Metrics
-    from core.model_source import ModelSource
+    from core.model.source import ModelSource
     from core.speech import Speech
     from core.writers import Writers
     from wechat.api import create_api
@@ -272,7 +272,7 @@ def build_console(settings: Settings, database: "Database") -> "Services":
     from admin.services import CHANNEL, Services
     from core.engine import ChatEngine
     from core.live import LiveContent
-    from core.model_source import ModelSource
+    from core.model.source import ModelSource
     from core.writers import Writers
 
     source = ModelSource(settings)

@@ -8,7 +8,7 @@ from core.database import Database
 from core.engine import ChatEngine
 from core.live import LiveContent
 from core.model import CogitoModel
-from core.model_source import ModelSource
+from core.model.source import ModelSource
 from core.settings import Settings
 from core.writers import Writers
 

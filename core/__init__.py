@@ -3,7 +3,7 @@
 Who may import whom, low to high; a module imports only what stands above it:
 
     errors, messages, settings, logs     import nothing of ours
-    history, moderation, model, embedded
+    history, moderation, embedded, model
     tables, store
     answers
     engine

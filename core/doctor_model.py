@@ -11,7 +11,7 @@ import requests
 
 from core.doctor import Finding, fault, note, ok
 from core.embedded import DEMO_MODEL, find_model, read_rendezvous
-from core.endpoints import Endpoint
+from core.model.endpoints import Endpoint
 from core.settings import Settings
 
 MODEL, SPEECH = "模型", "语音识别"

@@ -8,7 +8,7 @@ from core.database import Database
 from core.history import MESSAGE_TOKENS, TokenEstimator, as_messages, count_turns, trim, trim_messages
 from core.live import LiveContent, Prompt
 from core.messages import Message
-from core.model_source import ModelSource
+from core.model.source import ModelSource
 from core.settings import Settings
 from core.store import turns
 from core.store.turns import Options

@@ -23,7 +23,7 @@ from core.history import WritingSpeed
 from core.live import LiveContent
 from core.liveness import Observer, start_of
 from core.model import CogitoModel
-from core.model_source import ModelSource
+from core.model.source import ModelSource
 from core.prompting import Prompting
 from core.screening import NoScreening, Screening
 from core.settings import Settings

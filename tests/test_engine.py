@@ -24,7 +24,7 @@ from core.errors import (
 from core.history import TokenEstimator
 from core.live import FACTS, LiveContent
 from core.model import THINKING, CogitoModel
-from core.model_source import ModelSource
+from core.model.source import ModelSource
 from core.moderation import Word
 from core.settings import Settings
 from core.store import content, processes, turns, users, writing

@@ -18,13 +18,13 @@ from typing import Any
 
 import pytest
 
-import core.completion
-import core.endpoints
+import core.model.completion
+import core.model.endpoints
 from core.errors import ContextOverflow, ModelError, ModelTimeout, ModelUnavailable
-from core.exchange import Chunks
 from core.messages import Delta, Usage
 from core.model import Cancelled, CogitoModel, Completion, Endpoint, strip_control_tokens
-from core.sse import ThinkSplitter
+from core.model.exchange import Chunks
+from core.model.sse import ThinkSplitter
 from tests.fakes import FakeCogito
 from tests.scripts import Script, failure
 
@@ -63,7 +63,7 @@ def model(build: Build) -> CogitoModel:
 
 @pytest.fixture
 def no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(core.completion, "BACKOFF_SECONDS", (0.01, 0.02, 0.03))
+    monkeypatch.setattr(core.model.completion, "BACKOFF_SECONDS", (0.01, 0.02, 0.03))
 
 
 def ask(model: CogitoModel, question: str = "hello", **more: Any) -> Completion:
@@ -409,7 +409,7 @@ def test_endpoints_take_turns(fake: FakeCogito, build: Build):
 def test_failing_endpoint_is_left_at_once_and_then_rests(
     fake: FakeCogito, build: Build, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(core.completion, "BACKOFF_SECONDS", (60,))
+    monkeypatch.setattr(core.model.completion, "BACKOFF_SECONDS", (60,))
     with FakeCogito() as other:
         other.default = lambda body: failure(503, "unavailable_error", "Loading model")
         model = build(fake.url, other.url)
@@ -424,7 +424,7 @@ def test_failing_endpoint_is_left_at_once_and_then_rests(
 def test_only_one_call_finds_out_whether_an_endpoint_works_again(
     fake: FakeCogito, build: Build, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(core.endpoints, "FIRST_REST", 0.05)
+    monkeypatch.setattr(core.model.endpoints, "FIRST_REST", 0.05)
     with FakeCogito() as other:
         model = build(fake.url, other.url)
         other.will_be_loading()

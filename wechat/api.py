@@ -18,7 +18,7 @@ from core.database import Database
 from core.engine import ChatEngine
 from core.metrics import Metrics
 from core.model import CogitoModel
-from core.model_source import ModelSource
+from core.model.source import ModelSource
 from core.settings import Settings
 from core.speech import Speech
 from core.store import content

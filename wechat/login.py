@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from core.database import Database
 from core.engine import ChatEngine
-from core.model_source import ModelSource
+from core.model.source import ModelSource
 from core.settings import Settings
 from core.store import rates, users
 from wechat.bodies import Body, read_json, reply

@@ -5,15 +5,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from core.completion import Completion, Deadlines
-from core.endpoints import Endpoint, Endpoints, EndpointState
 from core.errors import ModelError
-from core.exchange import Exchange
 from core.messages import Message
-from core.sse import strip_control_tokens
-from core.wire import Adapter, Cancelled, Line, translated_errors
-
-__all__ = ["Cancelled", "CogitoModel", "Completion", "Endpoint", "EndpointState", "strip_control_tokens"]
+from core.model.completion import Completion, Deadlines
+from core.model.endpoints import Endpoint, Endpoints, EndpointState
+from core.model.exchange import Exchange
+from core.model.wire import Adapter, Line, translated_errors
 
 THINKING = "Enable deep thinking subroutine."
 

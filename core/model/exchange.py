@@ -9,7 +9,7 @@ from typing import Any
 import requests
 from urllib3.connection import HTTPSConnection
 
-from core.wire import Adapter, Line, running
+from core.model.wire import Adapter, Line, running
 
 READ_BYTES = 16 * 1024
 SHORTEST_WAIT = 0.001  # for what has come already; 0 would mean something else to sockets

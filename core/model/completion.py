@@ -11,12 +11,12 @@ from typing import Any
 
 import orjson
 
-from core.endpoints import Endpoint, Endpoints
 from core.errors import ContextOverflow, ModelError, ModelTimeout, ModelUnavailable
-from core.exchange import Exchange
 from core.messages import Delta, Usage
-from core.sse import AnswerParser, error_of_model
-from core.wire import Adapter, Line, Refused, translated_errors
+from core.model.endpoints import Endpoint, Endpoints
+from core.model.exchange import Exchange
+from core.model.sse import AnswerParser, error_of_model
+from core.model.wire import Adapter, Line, Refused, translated_errors
 
 USAGE_SECONDS, END_SECONDS = 1.0, 0.2  # what a finished answer may take for its usage; for its last chunk
 ERROR_BODY_SECONDS = 2.0
