@@ -2,6 +2,7 @@
 
 const { exchange, inCloud } = require('./transport');
 const { NetworkError } = require('./errors');
+const { keep } = require('../utils/keep');
 
 const KEY = 'aiSession';
 
@@ -38,7 +39,7 @@ async function logIn() {
   const { code } = await jsCode();
   const answer = await exchange({ method: 'POST', path: '/api/login', data: { code }, timeout: 15000 });
   session = { token: answer.token, until: Date.now() + answer.expires_in * 1000 };
-  wx.setStorageSync(KEY, session);
+  keep(KEY, session);
   return session.token;
 }
 

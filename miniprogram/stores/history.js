@@ -4,6 +4,7 @@
  */
 
 const { newId } = require('../utils/ids');
+const { keep } = require('../utils/keep');
 const { takeOver } = require('./legacy');
 const { fromStorage } = require('./turn');
 
@@ -91,20 +92,11 @@ function save() {
   const kept = () => all.conversations.map((one) => Object.assign({}, one, { turns: one.turns.slice(-MOST_TURNS) }));
   all.conversations = all.conversations.slice(0, MOST_CONVERSATIONS);
   while (all.conversations.length > 1 && JSON.stringify(kept()).length > MOST_CHARS) all.conversations.pop();
-  try {
-    write(kept());
-  } catch (_) {
-    try {
-      write(kept().slice(0, 1).map((one) => Object.assign(one, { turns: one.turns.slice(-3) })));
-    } catch (__) {
-      // The phone is full. Everything is still on the screen and on the server.
-    }
-  }
+  // Where not even the last turns have room, everything is still on the screen and on the server.
+  if (!write(kept())) write(kept().slice(0, 1).map((one) => Object.assign(one, { turns: one.turns.slice(-3) })));
 }
 
-function write(conversations) {
-  wx.setStorageSync(KEY, { version: VERSION, current: state().current, conversations });
-}
+const write = (conversations) => keep(KEY, { version: VERSION, current: state().current, conversations });
 
 module.exports = {
   clear, conversations: () => state().conversations, create, current, find, isLocal, put, remove, save, setCurrent,

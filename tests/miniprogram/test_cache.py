@@ -3,6 +3,7 @@
 import json
 
 from tests.miniprogram.test_chat import ended
+from tests.server import wait_until
 
 OLD = [
     {"role": "user", "content": "旧版本的问题"},
@@ -50,6 +51,17 @@ def test_a_full_storage_loses_nothing_on_the_screen(new_phone):
         phone.see(f"回答：第{number}个")
         ended(phone)
     phone.see("回答：第0个", "回答：第2个")
+
+
+def test_a_storage_with_no_room_at_all_changes_nothing(new_phone):
+    """Not even the session and the draft can be kept."""
+    phone = new_phone(storage_bytes=1).open()
+    phone.see("你能做什么？")
+    phone.type("写了一半的")
+    wait_until(lambda: {"key": "aiChatDraft"} in phone.calls("setStorageSync"))
+    phone.ask("什么都存不下")
+    phone.see("回答：什么都存不下")
+    ended(phone)
 
 
 def test_what_is_kept_is_bounded(new_phone):

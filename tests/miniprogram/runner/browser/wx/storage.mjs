@@ -31,6 +31,7 @@ export function addStorage({ phone, define, defineSync }) {
   });
 
   defineSync('setStorageSync', (key, value) => {
+    phone.record('setStorageSync', { key });
     try {
       put(key, value);
     } catch (fault) {
