@@ -293,6 +293,7 @@ def simulator(settings: Settings) -> None:
     from wechat.server import run
     from wechat.simulator.account import Account
     from wechat.simulator.app import create_simulator
+    from wechat.simulator.official import START_MENU
     from wechat.simulator.preview import preview
 
     base = _url(settings.bind_host, settings.port)
@@ -309,6 +310,7 @@ def simulator(settings: Settings) -> None:
 
     def build() -> "Flask":
         app = create_simulator(accounts, account)
+        app.extensions["official"].menu = START_MENU
         app.register_blueprint(preview(Path(__file__).parent / "build" / "preview", base))
         return app
 

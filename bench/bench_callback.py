@@ -6,7 +6,8 @@ python -m bench.bench_callback --model 3 --kill 3       a 3 s model, kill -9 of 
 
 Every follower asks once, all within `--within` seconds, and keeps answering 继续 until the answer is whole. Shown per
 run: whole and right answers, model calls, the slowest answered delivery, deliveries left unanswered (in any 5
-minutes at most WECHAT_SILENT_PER_5_MIN, 20), 服务出现故障, the machine's load before it.
+minutes at most WECHAT_SILENT_PER_5_MIN, 20), 服务出现故障, the load before it. A promise that was not kept is
+named below its run, and the exit status is 1 then.
 """
 
 # ruff: noqa: E402
@@ -16,15 +17,18 @@ monkey.patch_all()
 
 import argparse
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from bench.followers import Result, Stand, run
+from core.settings import Settings
 from tests.databases import fresh_database
 
 MODES = ("safe", "plain", "compatible")
 LONG_SECONDS = 30  # a model this slow is tried in one mode per kind of account
+ANSWER_SECONDS, SILENT = 5.0, Settings.model_fields["wechat_silent_per_5_min"].default
 COLUMNS = (
     f"{'database':10} {'account':8} {'mode':10} {'model':>5}  {'right':>9} {'calls':>5} {'slowest':>7} {'silent':>6} "
     f"{'failed':>6} {'doubled':>7} {'pushed':>6} {'kills':>5} {'took':>5} {'load':>5}"
@@ -42,7 +46,8 @@ def runs(args: argparse.Namespace) -> Iterator[tuple[str, bool, str, float]]:
                     yield database, pushes, mode, seconds
 
 
-def one(args: argparse.Namespace, database: str, pushes: bool, mode: str, seconds: float) -> None:
+def one(args: argparse.Namespace, database: str, pushes: bool, mode: str, seconds: float) -> bool:
+    """Whether every promise was kept."""
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as name, fresh_database(database, folder := Path(name)) as url:
         stand = Stand(folder, mode=mode, pushes=pushes, workers=args.workers, database=url)
@@ -54,10 +59,25 @@ def one(args: argparse.Namespace, database: str, pushes: bool, mode: str, second
         log = stand.server.log
     kind = "push" if pushes else "passive"
     print(f"{database:10} {kind:8} {mode:10} {seconds:5g}  {_told(result)} {load:5.1f}", flush=True)
-    for line in [*result.wrong[:5], *result.failures[:5]]:
-        print("   ", line)
+    broken = _broken(result)
+    for line in [*broken, *result.wrong[:5], *result.failures[:5]]:
+        print("   ", line, flush=True)
     if "Traceback" in log:
         print(log[-3000:])
+    return not broken
+
+
+def _broken(result: Result) -> list[str]:
+    """The promises that were not kept. Each kill may double a piece, and have an answer written anew."""
+    promises = {
+        "every follower has the right and whole answer": result.right == result.followers,
+        "one model call each": result.calls == result.followers or bool(result.kills),
+        f"every answered delivery < {ANSWER_SECONDS:g} s": result.slowest < ANSWER_SECONDS,
+        "never 服务出现故障": not result.failures,
+        f"silence within the budget of {SILENT}": result.most_silent <= SILENT or bool(result.kills),
+        "at most one piece doubled per kill": result.doubled <= result.kills,
+    }
+    return [f"NOT KEPT: {promise}" for promise, kept in promises.items() if not kept]
 
 
 def _told(result: Result) -> str:
@@ -82,8 +102,8 @@ def main() -> None:
     parser.add_argument("--kill-master", type=float, default=0.2, help="how many of the kills hit the master")
     args = parser.parse_args()
     print(COLUMNS)
-    for each in runs(args):
-        one(args, *each)
+    kept = [one(args, *each) for each in runs(args)]
+    sys.exit(not all(kept))
 
 
 if __name__ == "__main__":

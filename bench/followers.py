@@ -41,6 +41,7 @@ class Result:
     calls: int = 0
     slowest: float = 0.0
     silent: int = 0
+    most_silent: int = 0  # in any five minutes
     failures: list[str] = field(default_factory=list)  # how the deliveries of each ended
     doubled: int = 0
     kills: int = 0
@@ -205,14 +206,17 @@ def run(stand: Stand, args: argparse.Namespace, seconds: float) -> Result:
     official.wait_until_quiet()
     result.seconds = time.monotonic() - began
     result.calls = stand.calls() - before
+    silences: list[float] = []
     for message in list(official.pushes.messages):
         for attempt in message.attempts:
             if attempt.outcome == "answered":
                 result.slowest = max(result.slowest, attempt.took)
             elif attempt.outcome == "timeout":
-                result.silent += 1
+                silences.append(attempt.sent)
         if message.verdict and message.verdict.kind == "failure":
             result.failures.append(", ".join(f"{each.outcome} {each.took:.2f} s" for each in message.attempts))
+    result.silent = len(silences)
+    result.most_silent = max((sum(at <= each < at + 300 for each in silences) for at in silences), default=0)
     result.pushed = sum(official.chats.of(follower.openid).sent for follower in followers)
     return result
 

@@ -28,6 +28,7 @@ def _street(tmp_path_factory):
         database.write(content.add_keyword_reply, "营业时间", "exact", "9:00–18:00", 1)
         database.write(content.add_keyword_reply, "营业", "contains", "优先级更低。", 0)
         database.write(content.add_keyword_reply, "MENU_HOURS", "exact", "菜单：9 点开门。", 0)
+        database.write(content.add_keyword_reply, "全文", "exact", "\x0b很长" * 500, 0)
         made.house.wait_tick()
         yield made
 
@@ -112,6 +113,13 @@ def test_keyword_replies_come_before_the_model(town):
     assert phone.say("请问营业时间是？").text == "我们每天 9 点到 18 点营业。"
     assert phone.say("还营业吗").text == "优先级更低。"
     assert not town.house.calls("营业")
+
+
+def test_what_staff_wrote_goes_out_as_wechat_takes_it(town):
+    """An imported reply may be longer than a message, and hold what XML cannot."""
+    text = town.phone().say("全文").text
+    assert text.startswith("很长很长") and text.endswith("…")
+    assert 1990 < len(text.encode()) <= 2000
 
 
 def test_a_new_follower_is_welcomed_with_suggestions_to_tap(town):

@@ -140,17 +140,36 @@ def test_the_rest_of_a_long_passive_reply_is_pushed(town):
     assert lines[1].text.endswith("（完）")
 
 
-@pytest.mark.parametrize("errcode", [45015, 45047, 45009])
-def test_what_may_not_be_sent_waits_for_the_follower(town, errcode):
-    phone = town.phone()
-    fault(town, errcode=errcode)
-    phone.say("等用户[slow:1.5][say:等你来了再说的话。]")
-    town.wait_answered()
-    wait_until(
-        lambda: town.house.database.read(deliveries.unfinished, town.account.appid, phone.openid)[0].state == "rest"
-    )
-    assert phone.news() == []
-    assert body(phone.say("继续").text) == "等你来了再说的话。"
+def unfinished(town, phone):
+    """The messages of a follower whose answers have not been shown to the end."""
+    return town.house.database.read(deliveries.unfinished, town.account.appid, phone.openid)
+
+
+def refused(town, question, faults):
+    """Followers who ask at the same time, each of whose answers meets one of these faults."""
+    for one in faults:
+        fault(town, **one)
+    phones = [town.phone() for _ in faults]
+    for number, phone in enumerate(phones):
+        phone.start(f"{question}{number}[slow:1.5][say:这是第{number}个回答。]")
+    return phones
+
+
+def states(town, phones):
+    return [row.state for phone in phones for row in unfinished(town, phone)]
+
+
+def test_what_may_not_be_sent_waits_for_the_follower(town):
+    phones = refused(town, "等用户", [{"errcode": 45015}, {"errcode": 45047}, {"errcode": 45009}, {"drop": True}])
+    wait_until(lambda: states(town, phones) == ["rest"] * len(phones), 20)
+    for number, phone in enumerate(phones):
+        assert phone.news() == []
+        assert body(phone.say("继续").text) == f"这是第{number}个回答。"
+    assert "alert wechat_45009" in told(town)
+
+
+def told(town):
+    return town.house.api.log + town.house.other.log
 
 
 def test_a_busy_platform_is_asked_again(town):
@@ -159,6 +178,31 @@ def test_a_busy_platform_is_asked_again(town):
     phone.say("忙[slow:1.5][say:第三次才送到的话。]")
     (line,) = phone.wait_for(bool, 15)
     assert body(line.text) == "第三次才送到的话。"
+
+
+def test_a_platform_that_stays_busy_is_not_asked_for_ever(town):
+    phone = town.phone()
+    fault(town, errcode=-1, times=50)
+    phone.start("一直忙[slow:1.5][say:最后等你来问。]")
+    for tries in (1, 2, 3):
+        wait_until(lambda tries=tries: [row.tries for row in unfinished(town, phone)] == [tries], 20)
+        earlier(town, phone, DeliveryRow, DeliveryRow.due, 11)
+    wait_until(lambda: states(town, [phone]) == ["rest"], 20)
+    assert town.official.world.fault_for(SEND).times == 50 - 4 - 1
+    town.official.world.mend()
+    assert body(phone.say("继续").text) == "最后等你来问。"
+
+
+def test_after_too_many_calls_in_a_minute_the_next_one_is_waited_for(town):
+    phone = town.phone()
+    fault(town, errcode=45011)
+    phone.start("太频繁[slow:1.5][say:下一分钟送到。]")
+    wait_until(lambda: [row.tries for row in unfinished(town, phone)] == [1], 20)
+    (row,) = unfinished(town, phone)
+    assert 0 <= row.due % 60_000 <= 600 and row.due > time.time() * 1000 - 1000
+    earlier(town, phone, DeliveryRow, DeliveryRow.due, 61)
+    (line,) = phone.wait_for(bool)
+    assert body(line.text) == "下一分钟送到。"
 
 
 def test_too_long_a_message_is_split(town):
@@ -181,21 +225,18 @@ def test_an_invalid_token_is_replaced_once(town):
 
 
 def test_an_undeliverable_answer_is_not_tried_again(town):
-    phone = town.phone()
-    fault(town, errcode=43019)
-    phone.say("拉黑了[slow:1.5][say:送不到的一句话。]")
-    town.wait_answered()
-    unfinished = lambda: town.house.database.read(deliveries.unfinished, town.account.appid, phone.openid)  # noqa: E731
-    wait_until(lambda: [row.state for row in unfinished()] == ["undeliverable"])
-    assert "undeliverable" in town.house.api.log + town.house.other.log
+    codes = (40003, 43004, 43019, 48002, 48004, 50002, 70000)
+    phones = refused(town, "送不到", [{"errcode": code} for code in codes])
+    wait_until(lambda: states(town, phones) == ["undeliverable"] * len(codes), 20)
+    assert all(f"undeliverable: {code}" in told(town) for code in codes)
+    assert "alert wechat_48004" in told(town) and not any(phone.news() for phone in phones)
 
 
 def test_a_killed_pusher_loses_nothing(town):
     phone = town.phone()
     fault(town, delay=3)
     phone.say("杀推送[slow:1.5][say:被杀也要送到的话。]")
-    rows = lambda: town.house.database.read(deliveries.unfinished, town.account.appid, phone.openid)  # noqa: E731
-    wait_until(lambda: rows() and rows()[0].pusher is not None)
+    wait_until(lambda: any(row.pusher is not None for row in unfinished(town, phone)))
     for api in town.house.apis:
         for worker in api.children():
             os.kill(worker, signal.SIGKILL)
@@ -213,4 +254,4 @@ def test_an_account_that_may_not_after_all_is_treated_as_one(town):
     if "没有权限" not in seen:
         seen = phone.say("继续").text
     assert body(seen) == "没有权限也能看到。"
-    assert "48001" in town.house.api.log + town.house.other.log
+    assert "alert wechat_48001" in told(town)

@@ -240,6 +240,8 @@ def test_events_are_told_apart_by_everything_they_say():
 def test_repeated_parts_become_lists():
     body = b"<xml><SendPicsInfo><PicList><item><A>1</A></item><item><A>2</A></item></PicList></SendPicsInfo></xml>"
     assert parse_fields(body)[0]["SendPicsInfo"]["PicList"]["item"] == [{"A": "1"}, {"A": "2"}]
+    check = b"<xml><detail><label>1</label></detail><detail><label>2</label></detail></xml>"
+    assert parse_fields(check)[0]["detail"] == [{"label": "1"}, {"label": "2"}]
 
 
 @pytest.mark.parametrize(

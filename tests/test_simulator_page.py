@@ -74,3 +74,25 @@ def test_what_is_typed_is_answered_with_the_delivery_beside_it(town, page):
     page.locator("#send").click()
     page.locator("#chat").get_by_text("在页面上看到的回答。").wait_for()
     page.locator("#deliveries").get_by_text("在吗", exact=False).first.wait_for()
+
+
+def test_a_follower_may_leave_and_come_back(town, page):
+    page.locator("#unfollow").click()
+    page.get_by_role("button", name="取消", exact=True).click()
+    assert page.locator("#text").is_visible()
+    page.locator("#unfollow").click()
+    page.get_by_role("button", name="不再关注").click()
+    page.locator("#follow").click()
+    page.locator("#text").wait_for()
+    events = [message.fields.get("Event") for message in town.official.pushes.messages]
+    assert events[-2:] == ["unsubscribe", "subscribe"]
+
+
+def test_what_travels_encrypted_can_be_read_beside_the_chat(town, page):
+    page.locator("#text").fill("帮助")
+    page.locator("#send").click()
+    details = page.locator("#deliveries .message", has_text="帮助").locator("details").first
+    details.locator("summary").click()
+    assert "<Content><![CDATA[帮助]]></Content>" in details.inner_text()
+    details.get_by_text("回复，解密后").wait_for()
+    assert details.inner_text().count("<Encrypt>") == 2

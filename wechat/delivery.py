@@ -20,7 +20,8 @@ from core.store import accounts, deliveries, turns, users
 from core.store.deliveries import Arrival, Showing
 from wechat import phrases
 from wechat.composing import Composer, has_rest
-from wechat.pieces import MIN_PIECE_CHARS
+from wechat.pieces import MIN_PIECE_CHARS, fit, size
+from wechat.plain import usable
 from wechat.pulse import Pulse
 from wechat.waiting import UNKNOWN_SECONDS, Waiting
 
@@ -192,10 +193,11 @@ class Delivery:
             return None
         return self._engine.answer_of(turn)
 
-    def mention(self, own: Any) -> str:
-        """Another answer has a rest: what to add to the reply to whatever message this is."""
+    def with_mention(self, own: Any, text: str) -> str:
+        """The reply to whatever message this is, as it fits; with a mention of another answer's rest."""
         waiting = self._unfinished(own.openid, besides=own.id)
-        return f"\n{phrases.MORE_BEFORE}" if has_rest(waiting) else ""
+        more = f"\n{phrases.MORE_BEFORE}" if has_rest(waiting) else ""
+        return fit(usable(text), self._settings.wechat_text_bytes - size(more)) + more
 
     def _unfinished(self, openid: str, besides: int) -> Sequence[Any]:
         rows = self._database.read(deliveries.unfinished, self._appid, openid)

@@ -25,7 +25,7 @@ _IDENTIFIER = re.compile(r"[!-~]{1,128}")
 _MSG_ID = re.compile(r"[!-~]{1,100}")
 
 Fields = dict[str, Any]  # a field's value: text, Fields, or (where WeChat repeats one) a list of them
-REPEATED = {"item", "List"}  # PicList/item, SubscribeMsgPopupEvent/List
+REPEATED = {"item", "List", "detail", "RevokeInfo"}  # PicList/item, SubscribeMsgPopupEvent/List, wxa_media_check
 
 
 class Malformed(Exception):

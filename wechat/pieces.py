@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from wechat.formulas import is_inside
 from wechat.plain import plain
 
 MIN_PIECE_CHARS = 300
@@ -98,7 +99,7 @@ def _whole(raw: str, at: int) -> bool:
         return line.endswith("\n") and previous.lstrip().startswith("|")
     if line.endswith("\n"):
         return True
-    if _in_code(raw, at):
+    if _in_code(raw, at) or is_inside(raw[begin : at + 300].split("\n", 1)[0], at - begin):
         return False
     opened = line.rfind("[")
     in_link = (

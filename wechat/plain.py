@@ -1,11 +1,13 @@
 """Markdown as it reads well in a chat bubble, which shows plain text and nothing else.
 
 `plain(raw, start, end)` translates a stretch of an answer. What came before `start` only tells where we are (in a
-code block, in a table), so stretches that follow one another read like the whole.
+code block, in a table, in a formula), so stretches that follow one another read like the whole.
 """
 
 import re
 from collections.abc import Callable
+
+from wechat.formulas import CLOSING, OPENING, read_inline, readable
 
 _FENCE = re.compile(r"\s{0,3}(```|~~~)")
 _TABLE = re.compile(r"\s*\|.*\|\s*$")
@@ -28,10 +30,12 @@ _INLINE: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
     ),
     (re.compile(r"\[([^\[\]\n]{1,300})\]\(\s*([^()\s]*)[^()\n]*\)"), lambda m: _link(m[1], m[2])),
     (re.compile(r"\*\*(?=\S)(.{1,500}?)(?<=\S)\*\*"), r"\1"),
-    (re.compile(r"(?<!\w)__(?=\S)(.{1,500}?)(?<=\S)__(?!\w)"), r"\1"),
-    (re.compile(r"(?<![*\w])\*(?=[^\s*])([^*\n]*?)(?<=[^\s*])\*(?![*\w])"), r"\1"),
-    (re.compile(r"(?<![_\w])_(?=[^\s_])([^_\n]*?)(?<=[^\s_])_(?![_\w])"), r"\1"),
+    # Only between Latin letters and digits a mark is none: 2*3*4, snake_case. Chinese has no spaces around it.
+    (re.compile(r"(?<![A-Za-z0-9_])__(?=\S)(.{1,500}?)(?<=\S)__(?![A-Za-z0-9_])"), r"\1"),
+    (re.compile(r"(?<![*A-Za-z0-9])\*(?=[^\s*])([^*\n]*?)(?<=[^\s*])\*(?![*A-Za-z0-9])"), r"\1"),
+    (re.compile(r"(?<![_A-Za-z0-9])_(?=[^\s_])([^_\n]*?)(?<=[^\s_])_(?![_A-Za-z0-9])"), r"\1"),
     (re.compile(r"~~(?=\S)(.{1,500}?)(?<=\S)~~"), r"\1"),
+    (re.compile(r"\\$"), ""),
     (re.compile(r"\\([\\`*_{}\[\]()#+\-.!~|>])"), r"\1"),
 ]
 # Lengths are bounded: a model that is asked for ten thousand brackets must not hold up everybody else.
@@ -45,7 +49,7 @@ def plain(raw: str, start: int = 0, end: int | None = None) -> str:
     """The stretch from `start` to `end` as plain text."""
     end = len(raw) if end is None else end
     lines: list[str] = []
-    fence, header, begin = "", None, 0
+    fence, formula, header, begin = "", False, None, 0
     for line in raw.split("\n"):
         finish = begin + len(line)
         inside = line[max(0, start - begin) : max(0, end - begin)]
@@ -56,6 +60,10 @@ def plain(raw: str, start: int = 0, end: int | None = None) -> str:
         elif fence:
             if shown:
                 lines.append(inside)
+        elif (formula := formula and bool(line.strip())) or OPENING.match(line):
+            if shown and (read := _formula(inside)):
+                lines.append(read)
+            formula = not (formula and CLOSING.match(line))
         elif _TABLE.match(line):
             cells = _cells(line)
             if _TABLE_RULE.match(line):
@@ -80,8 +88,13 @@ def plain(raw: str, start: int = 0, end: int | None = None) -> str:
 
 
 def clean(text: str) -> str:
-    """Without what neither XML nor a chat bubble can hold."""
-    return _OPENING_A.sub("＜", _UNUSABLE.sub("", text.replace("\r\n", "\n").replace("\r", "\n")))
+    """Without what neither XML nor a chat bubble can hold, and without links of <a>."""
+    return _OPENING_A.sub("＜", usable(text))
+
+
+def usable(text: str) -> str:
+    """Without what XML cannot hold."""
+    return _UNUSABLE.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def _line(text: str, begins: bool) -> str | None:
@@ -112,6 +125,7 @@ def _inline(text: str) -> str:
 
 def _markup(text: str) -> str:
     if not text.isascii() or not text.isalnum():
+        text = read_inline(text)
         text = _ANCHOR.sub(lambda m: _link(m[2], m[1]), text)
         for pattern, replacement in _INLINE:
             text = pattern.sub(replacement, text)
@@ -120,6 +134,14 @@ def _markup(text: str) -> str:
 
 def _link(text: str, url: str) -> str:
     return text if not url or url == text or url.startswith("#") else f"{text}（{url}）"
+
+
+def _formula(text: str) -> str:
+    """A line of a formula of several lines."""
+    if found := OPENING.match(text):
+        return readable(found[2])
+    found = CLOSING.match(text)
+    return readable(found[1] if found else text)
 
 
 def _cells(line: str) -> list[str]:

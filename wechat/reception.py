@@ -253,5 +253,5 @@ class Reception:
             return str(row.reply)
         text = act(row)
         if text not in (phrases.SUCCESS, phrases.TRANSFER):
-            text += self._delivery.mention(row)
+            text = self._delivery.with_mention(row, text)
         return self._database.write(deliveries.decide, row.id, text, order=self._order(row.openid)) or text

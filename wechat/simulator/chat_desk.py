@@ -2,9 +2,9 @@
 
 GET  /desk/chat?openid=&after=      what is new in a chat, the deliveries, the switches
 POST /desk/say       {openid, text}
-POST /desk/event     {openid, event, key?}      subscribe, unsubscribe, CLICK, SCAN
+POST /desk/event     {openid, event, key?}      subscribe, unsubscribe, CLICK, VIEW, SCAN
 POST /desk/voice?openid=            a recording as the body
-POST /desk/switches  {may_push?, mode?, slow_seconds?, lose_replies?, overlap?, mute_after?}
+POST /desk/switches  {may_push?, mode?, form?, attempts?, slow_seconds?, lose_replies?, overlap?, mute_after?}
 """
 
 from dataclasses import asdict
@@ -29,13 +29,15 @@ class Say(Body):
 
 class Event(Body):
     openid: Identifier
-    event: Literal["subscribe", "unsubscribe", "CLICK", "SCAN"]
-    key: Annotated[str, Field(max_length=128)] = ""
+    event: Literal["subscribe", "unsubscribe", "CLICK", "VIEW", "SCAN"]
+    key: Annotated[str, Field(max_length=1024)] = ""
 
 
 class Switches(Body):
     may_push: bool | None = None
     mode: Literal["plain", "compatible", "safe"] | None = None
+    form: Literal["xml", "json"] | None = None
+    attempts: Annotated[int, Field(ge=3, le=4)] | None = None
     slow_seconds: Annotated[float, Field(ge=0, le=4.5)] | None = None
     lose_replies: Annotated[int, Field(ge=0, le=100)] | None = None
     overlap: bool | None = None
@@ -117,7 +119,9 @@ def _told(message: Message) -> dict[str, Any]:
                 "outcome": attempt.outcome,
                 "status": attempt.status,
                 "request": attempt.request,
+                "sent": attempt.wire if attempt.wire != attempt.request else "",
                 "reply": attempt.reply,
+                "opened": attempt.opened if attempt.opened != attempt.reply else "",
             }
             for attempt in message.attempts
         ],

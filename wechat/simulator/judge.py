@@ -38,6 +38,14 @@ def judge(body: bytes, account: Account, openid: str, nonce: str) -> Verdict:
         return Verdict("failure", why=str(fault))
 
 
+def opened(body: bytes, account: Account) -> str:
+    """A reply for people to read: decrypted, where it can be."""
+    try:
+        return Cipher(account.aes_key, account.appid).decrypt(str(_parse(body, account).get("Encrypt", ""))).decode()
+    except (Abnormal, NotAuthentic, ValueError):
+        return body.decode("utf-8", "replace")
+
+
 def _fields(body: bytes, account: Account, nonce: str) -> dict[str, Any]:
     fields = _parse(body, account)
     if account.mode != "safe" and "Encrypt" not in fields:

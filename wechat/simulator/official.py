@@ -13,6 +13,19 @@ from wechat.simulator.pushes import FAILURE, Message, Pushes
 from wechat.simulator.world import World
 
 MEDIA_REMEMBERED = 200
+START_MENU = {
+    "button": [
+        {"type": "click", "name": "帮助", "key": "帮助"},
+        {
+            "name": "更多",
+            "sub_button": [
+                {"type": "click", "name": "清空对话", "key": "清空"},
+                {"type": "click", "name": "人工客服", "key": "人工"},
+                {"type": "click", "name": "投诉", "key": "投诉"},
+            ],
+        },
+    ]
+}
 WINDOW_EVENTS = {"subscribe", "SCAN", "CLICK"}
 
 

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from wechat.envelope import Cipher, sign
 from wechat.messages import cdata
 from wechat.simulator.account import Account
-from wechat.simulator.judge import Verdict, judge
+from wechat.simulator.judge import Verdict, judge, opened
 from wechat.simulator.wire import exchange
 
 FAILURE = "该公众号提供的服务出现故障，请稍后再试"
@@ -30,11 +30,13 @@ class Attempt:
 
     number: int
     began: float
-    request: str
+    request: str  # as it can be read
+    wire: str  # as it travels
     sent: float = 0.0  # when the request was on its way
     end: float | None = None
     status: int | None = None
     reply: str = ""
+    opened: str = ""  # the reply, decrypted
     outcome: str = ""  # answered, timeout, closed, refused, http <status>, lost
 
     @property
@@ -114,7 +116,7 @@ class Pushes:
         verdicts: list[Verdict] = []
         beside: list[threading.Thread] = []
         for number in range(1, account.attempts + 1):
-            attempt = Attempt(number, time.monotonic(), request.shown)
+            attempt = Attempt(number, time.monotonic(), request.shown, request.body.decode())
             message.attempts.append(attempt)
             if account.overlap and number < account.attempts:
                 args = (request, attempt, verdicts)
@@ -144,6 +146,7 @@ class Pushes:
         else:
             attempt.status = answer.status
             attempt.reply = answer.body.decode("utf-8", "replace")
+            attempt.opened = opened(answer.body, account)
             with self._lock:
                 lost = account.lose_replies > 0
                 account.lose_replies -= lost

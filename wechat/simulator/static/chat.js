@@ -73,6 +73,10 @@ function show(line) {
   chat.append(row)
 }
 
+function closeMenus(besides) {
+  for (const box of $('menu').querySelectorAll('details[open]')) if (box !== besides) box.open = false
+}
+
 function showMenu(buttons) {
   const written = JSON.stringify(buttons)
   if (written === menuShown) return
@@ -83,7 +87,11 @@ function showMenu(buttons) {
   const tap = (button) => {
     const made = element('button', '', button.name)
     made.type = 'button'
-    made.addEventListener('click', () => button.type === 'click' ? happens('CLICK', button.key) : undefined)
+    made.addEventListener('click', () => {
+      closeMenus()
+      if (button.type === 'view') happens('VIEW', button.url)
+      else if (button.key) happens('CLICK', button.key)
+    })
     return made
   }
   for (const button of buttons) {
@@ -120,8 +128,13 @@ function showDeliveries(messages) {
       const took = attempt.took === null ? '等待中…' : `${attempt.took.toFixed(2)} 秒　${outcomes[attempt.outcome] || attempt.outcome}`
       const summary = element('summary')
       summary.append(element('span', '', `第 ${attempt.number} 次`), track, element('span', 'result', took))
-      details.append(summary, element('pre', '', attempt.request))
-      if (attempt.reply) details.append(element('pre', '', attempt.reply))
+      details.append(summary)
+      const parts = attempt.sent || attempt.opened
+        ? [['推送，解密后', attempt.request], ['推送原文', attempt.sent], ['回复，解密后', attempt.opened], ['回复原文', attempt.reply]]
+        : [['推送', attempt.request], ['回复', attempt.reply]]
+      for (const [title, text] of parts) {
+        if (text) details.append(element('p', 'quiet', title), element('pre', '', text))
+      }
       made.append(details)
     }
     if (message.verdict?.kind === 'failure') {
@@ -153,8 +166,9 @@ async function look() {
       if (atEnd || news.lines.at(-1).who === 'me') chat.scrollTop = chat.scrollHeight
     }
     $('typing').hidden = !news.typing
-    $('follow').title = news.follows ? '取消关注' : '关注'
-    $('follow').dataset.follows = news.follows ? '1' : ''
+    $('dock').hidden = !news.follows
+    $('unfollow').hidden = !news.follows
+    $('follow').hidden = news.follows
     $('failures').textContent = news.failures ? `5 分钟内 ${news.failures} 次没有回复` : ''
     showMenu(news.menu)
     showDeliveries(news.deliveries)
@@ -194,7 +208,13 @@ $('voice').addEventListener('change', async () => {
   $('voice').value = ''
   look()
 })
-$('follow').addEventListener('click', () => happens($('follow').dataset.follows ? 'unsubscribe' : 'subscribe'))
+$('follow').addEventListener('click', () => happens('subscribe'))
+$('unfollow').addEventListener('click', () => $('leaving').showModal())
+$('leaving').addEventListener('close', () => {
+  if ($('leaving').returnValue === 'leave') happens('unsubscribe')
+  $('leaving').returnValue = ''
+})
+document.addEventListener('click', (event) => closeMenus(event.target.closest('#menu details')))
 $('back').addEventListener('click', () => {
   openid = newcomer()
   last = lastTime = 0
@@ -204,7 +224,7 @@ $('back').addEventListener('click', () => {
 $('switches').addEventListener('change', async (event) => {
   const input = event.target
   if (!input.name) return
-  const value = input.type === 'checkbox' ? input.checked : input.name === 'mode' ? input.value : Number(input.value)
+  const value = input.type === 'checkbox' ? input.checked : /^[0-9]/.test(input.value) ? Number(input.value) : input.value
   const said = $('switched')
   try {
     await post('desk/switches', { [input.name]: value })
