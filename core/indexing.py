@@ -110,5 +110,8 @@ def progress(connection: Connection) -> Progress:
     last = min(last, id_at(now_ms() - turnindex.LATE_MS))
     reached = turnindex.reached(connection)
     share = 1.0 if reached >= last or last <= first else max(0.0, (reached - first) / (last - first))
-    upto = now_ms() - turnindex.LATE_MS if reached >= last else time_of(reached)
-    return Progress(upto, share)
+    if reached >= last:
+        return Progress(now_ms() - turnindex.LATE_MS, share)
+    # Where little is asked, the turn entered last may be of yesterday, and nothing is missing up to the next one.
+    following = connection.execute(select(func.min(TurnRow.id)).where(TurnRow.id > reached)).scalar_one()
+    return Progress(time_of(following), share)

@@ -285,6 +285,18 @@ def test_a_dashboard_says_when_the_indexer_is_far_behind(
     assert indexer.progress().share == 1 and indexer.progress().upto >= now
 
 
+def test_where_little_is_asked_the_indexer_is_not_behind_by_the_time_between_two_questions(
+    any_database: Database, indexer: Indexer
+) -> None:
+    now = now_ms()
+    put(any_database, now - DAY)
+    while not indexer.look():
+        pass
+    put(any_database, now - 70_000)  # old enough to be entered, and not entered yet
+    assert indexer.progress().share < 1
+    assert indexer.progress().upto >= now - 71_000
+
+
 def test_one_of_two_consoles_indexes_at_a_time(any_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(indexing, "LEASE_MS", 60_000)
     first, second = (Indexer(any_database, Settings(_env_file=None)) for _ in range(2))  # type: ignore[call-arg]
