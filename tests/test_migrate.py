@@ -4,15 +4,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, insert, inspect
 
 from core import migrate
 from core.database import Database
-from core.store import content
-from core.tables import Base
+from core.store import content, users
+from core.tables import Base, IdentityRow, UserRow
 from tests.conftest import fresh_database
 from tests.server import ROOT
 from tests.stores import Pristine, in_threads
@@ -68,6 +69,25 @@ def test_four_processes_that_start_at_once_on_an_empty_database_make_it_once(
         assert len(database.read(content.prompt_versions)) == 1  # seeded once
         migrate.upgrade(database)  # and again, when there is nothing to do
         assert migrate.current(database) == HEAD
+        assert len(database.read(content.prompt_versions)) == 1
+        database.dispose()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql", "mysql"])
+def test_two_processes_that_start_at_once_on_an_old_database_bring_it_up_to_date_once(
+    kind: str, tmp_path: Path, upgraders: list["subprocess.Popen[str]"]
+) -> None:
+    with fresh_database(kind, tmp_path) as url:
+        database = Database(url)
+        with database.engine.connect() as connection:
+            config = migrate._config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "0001")
+            connection.execute(insert(UserRow).values(id=1, created_at=1))
+            connection.execute(insert(IdentityRow).values(appid="wx1", openid="o-of-then", user_id=1))
+            connection.commit()
+        assert in_threads(*[lambda one=one: tell(one, url) for one in upgraders[:2]]) == [HEAD] * 2
+        assert database.read(users.of_identity, "wx1", "o-of-then") == 1
         assert len(database.read(content.prompt_versions)) == 1
         database.dispose()
 
