@@ -44,7 +44,7 @@ def test_every_accepted_question_has_one_answer_after_fifty_kills(
         assert set(statuses) == {"done"}
         asked = sum(reader.answered for reader in readers)
         assert asked == len(statuses), "a question was accepted twice, or one was lost"
-        assert cogito.calls > asked + 10, "the kills hit nothing that was being written"
+        assert cogito.calls > asked + 3, "the kills hit nothing that was being written"
     finally:
         for api in fleet.apis:
             api.kill()

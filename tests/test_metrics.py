@@ -85,19 +85,26 @@ def test_what_waits_and_what_is_written_is_told_as_it_is(measured: House) -> Non
 def test_deliveries_of_the_official_account_and_what_is_pushed_are_counted(tmp_path: Path) -> None:
     with street(tmp_path, processes=1, wechat_customer_service=1) as town:
         phone = town.phone()
-        assert phone.say("很快[say:很快就有的回答。]").text
+        # On a busy machine the very first answers of a process may come too late for the reply, and are pushed.
+        for number in range(1, 20):
+            if phone.say("很快[say:很快就有的回答。]").text:
+                break
+            phone.wait_for(lambda lines, wanted=number: sum(line.way == "pushed" for line in lines) == wanted)
+        before = figures(town.house)
+        assert before['chat_deliveries_total{outcome="answered"}'] == number
         town.official.world.inject(Fault("/cgi-bin/message/custom/send", errcode=-1))  # busy: it is tried again
         phone.say("慢[slow:2][say:慢慢写好的回答。]")
-        phone.wait_for(lambda lines: any(line.way == "pushed" for line in lines))
+        phone.wait_for(lambda lines: sum(line.way == "pushed" for line in lines) == number)
         requests.post(f"{town.house.api.url}/wechat/callback", data="<xml/>", timeout=5)
         told = figures(town.house)
-        deliveries = {name: value for name, value in told.items() if name.startswith("chat_deliveries_total")}
-        assert deliveries == {
-            'chat_deliveries_total{outcome="answered"}': 2,
+        counted = ("chat_deliveries_total", "chat_customer_service_messages_total")
+        more = {name: told[name] - before.get(name, 0) for name in told if name.startswith(counted)}
+        assert {name: count for name, count in more.items() if count} == {
+            'chat_deliveries_total{outcome="answered"}': 1,
             'chat_deliveries_total{outcome="refused"}': 1,
+            'chat_customer_service_messages_total{result="sent"}': 1,
+            'chat_customer_service_messages_total{result="-1"}': 1,
         }
-        assert told['chat_customer_service_messages_total{result="sent"}'] == 1
-        assert told['chat_customer_service_messages_total{result="-1"}'] == 1
 
 
 def test_what_a_killed_worker_counted_stays(measured: House) -> None:
