@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from sqlalchemy import Table, func, select
 
+from admin.dashboard import RANGES
 from bench.history_cost import bulk
 from core import indexing, migrate
 from core.database import Database
@@ -346,16 +347,9 @@ def measure(database: Database) -> int:
     works.append(("one turn with its conversation", LOG_MS, partial(database.read, reviews.transcript, some)))
     find = partial(database.read, people.search, "o00", Quota(0, 0, ZONE))
     works.append(("people whose openid begins with o00", LOG_MS, find))
-    for name, days, step in (
-        ("a day by the hour", 1, "hour"),
-        ("a week by the day", 7, "day"),
-        ("30 days by the day", 30, "day"),
-        ("200 days by the day", DAYS, "day"),
-        ("200 days by the week", DAYS, "week"),
-        ("200 days by the month", DAYS, "month"),
-    ):
+    for days, step in RANGES.values():
         work = partial(database.read, stats.dashboard, now - days * DAY, now, step, ZONE)
-        works.append((f"dashboard: {name}", BOARD_MS, work))
+        works.append((f"dashboard: {days} days by the {step}", BOARD_MS, work))
     count = database.read(lambda c: c.execute(select(func.count()).select_from(TurnRow)).scalar_one())
     print(f"\n{database.dialect}, {count:,} turns, ms{'':<28}{'p50':>8}{'max':>8}{'found':>8}")
     late = 0

@@ -41,7 +41,7 @@ def by_day(connection: Connection, first: int, last: int, without: Iterable[str]
 def users(connection: Connection, first: int, last: int, without: Iterable[str] = ()) -> set[int]:
     """The people who asked something from the day `first` to the day `last`."""
     query = select(DailyUserRow.user_id).distinct().where(DailyUserRow.day.between(first, last))
-    return set(connection.execute(_not_on(query, without)).scalars())
+    return set(connection.execute(_not_on(query, without)).scalars().all())
 
 
 def _not_on(query: Any, channels: Iterable[str]) -> Any:

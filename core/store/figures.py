@@ -169,7 +169,7 @@ def day_of(milliseconds: int, zone: ZoneInfo) -> int:
 def kept(connection: Connection, first: int, last: int) -> Iterator[tuple[int, str, dict[str, int]]]:
     """The slots that are kept, each with its channel and counts."""
     query = select(FiguresRow.slot, FiguresRow.channel, FiguresRow.counts).where(FiguresRow.slot.between(first, last))
-    for slot, channel, counts in connection.execute(query.order_by(FiguresRow.slot)):
+    for slot, channel, counts in connection.execute(query.order_by(FiguresRow.slot)).all():
         yield slot, channel, orjson.loads(counts)
 
 

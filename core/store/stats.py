@@ -20,6 +20,7 @@ from core.store.figures import SLOT_MS, Counts, day_of, slot_of
 from core.tables import now_ms
 
 Step = Literal["hour", "day", "week", "month"]
+Visits = Collection[tuple[int, int]]  # when, and by whom: of the slots nobody has counted yet
 MOST_POINTS = 1_000
 MOST_LIVE = 96  # slots that are counted now; if the indexer is further behind, `behind` says so
 
@@ -28,18 +29,20 @@ MOST_LIVE = 96  # slots that are counted now; if the indexer is further behind, 
 class Figures:
     """What happened in a stretch of time."""
 
-    counts: Counts = field(default_factory=Counter)  # of core.store.figures, all channels together
+    # Of core.store.figures, all channels together. (A dashboard adds up a million of them: a Counter takes twice as
+    # long as a plain dict.)
+    counts: dict[str, int] = field(default_factory=dict)
     channels: Counts = field(default_factory=Counter)  # turns of each
     users: int | None = None  # different people; None for hours, of which nobody keeps account
 
     @property
     def turns(self) -> int:
-        return self.counts["turns"]
+        return self._of("turns")
 
     @property
     def tokens(self) -> tuple[int, int]:
         """Of what the model read and of what it wrote."""
-        return self.counts["in"], self.counts["out"]
+        return self._of("in"), self._of("out")
 
     @property
     def statuses(self) -> dict[str, int]:
@@ -53,17 +56,17 @@ class Figures:
     @property
     def masked(self) -> int:
         """Turns in which words were masked."""
-        return self.counts["masked"]
+        return self._of("masked")
 
     @property
     def blocked(self) -> int:
         """Turns whose answer was withheld."""
-        return self.counts["s:blocked"]
+        return self._of("s:blocked")
 
     @property
     def ratings(self) -> tuple[int, int]:
         """Up and down."""
-        return self.counts["up"], self.counts["down"]
+        return self._of("up"), self._of("down")
 
     @property
     def deliveries(self) -> dict[str, int]:
@@ -74,7 +77,7 @@ class Figures:
         """
         names = {"first": "d:1", "second": "d:2", "third": "d:3"}
         plain = ("messages", "first", "second", "third", "partial", "continued", "pushed", "uncollected")
-        return {name: self.counts[names.get(name, name)] for name in plain}
+        return {name: self._of(names.get(name, name)) for name in plain}
 
     def first_token(self, share: float) -> float | None:
         """The milliseconds to the first token that this share of the answers did not exceed: `first_token(0.95)`."""
@@ -84,12 +87,18 @@ class Figures:
         """The same of whole answers."""
         return figures.percentile(self.counts, "w:", share)
 
+    def _of(self, name: str) -> int:
+        return self.counts.get(name, 0)
+
     def _named(self, prefix: str) -> dict[str, int]:
         return {name[len(prefix) :]: count for name, count in self.counts.items() if name.startswith(prefix)}
 
-    def add(self, channel: str, counts: Mapping[str, int]) -> None:
-        self.counts.update(counts)
-        self.channels[channel] += counts.get("turns", 0)
+    def add(self, counts: Mapping[str, int], channels: Mapping[str, int]) -> None:
+        """What happened besides, and how many turns of each channel that was."""
+        mine = self.counts
+        for name, count in counts.items():
+            mine[name] = mine[name] + count if name in mine else count
+        self.channels.update(channels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,24 +144,30 @@ def dashboard(
 
     def add(slot: int, channel: str, counts: Mapping[str, int]) -> None:
         if channel not in without:
-            points[bisect_right(slots, slot) - 1].figures.add(channel, counts)
+            points[bisect_right(slots, slot) - 1].figures.add(counts, {channel: counts.get("turns", 0)})
 
     for slot, channel, counts in figures.kept(connection, first, min(last, live - 1)):
         add(slot, channel, counts)
     for (slot, channel), fresh in measured.counts.items():
         add(slot, channel, fresh)
     for point in points:
-        total.counts.update(point.figures.counts)
-        total.channels.update(point.figures.channels)
+        total.add(point.figures.counts, point.figures.channels)
     if step != "hour":
-        visits = {(slot * SLOT_MS, user) for slot, user, channel in measured.visits if channel not in without}
-        counted_days = {}
+        visits = [(slot * SLOT_MS, user) for slot, user, channel in measured.visits if channel not in without]
+        ends = [*starts[1:], until]
         if step == "day":  # one question for all of them
-            counted_days = daily.by_day(connection, day_of(starts[0], zone), day_of(until - 1, zone), without)
-        for point, end in zip(points, [*starts[1:], until], strict=True):
-            known = counted_days.get(day_of(point.start, zone), 0) if step == "day" else None
-            point.figures.users = _users(connection, point.start, end, zone, visits, without, known)
-        total.users = _users(connection, starts[0], until, zone, visits, without)
+            days = daily.by_day(connection, day_of(starts[0], zone), day_of(until - 1, zone), without)
+            for point, end in zip(points, ends, strict=True):
+                known = days.get(day_of(point.start, zone), 0)
+                point.figures.users = _users(connection, point.start, end, zone, visits, without, known)
+            total.users = _users(connection, starts[0], until, zone, visits, without)
+        else:  # each day is read once: people of the steps are those of the whole
+            everybody: set[int] = set()
+            for point, end in zip(points, ends, strict=True):
+                people = _people(connection, point.start, end, zone, visits, without)
+                point.figures.users = len(people)
+                everybody |= people
+            total.users = len(everybody)
     return Dashboard(points, total, behind=figures.uncounted(connection, max(first, counted), live - 1))
 
 
@@ -161,15 +176,20 @@ def _users(
     start: int,
     end: int,
     zone: ZoneInfo,
-    visits: set[tuple[int, int]],
+    visits: Visits,
     without: Collection[str],
     known: int | None = None,
 ) -> int:
-    days = (day_of(start, zone), day_of(end - 1, zone))
-    now_there = {user for at, user in visits if start <= at < end}
-    if now_there:
-        return len(now_there | daily.users(connection, *days, without))
-    return daily.count(connection, *days, without) if known is None else known
+    if any(start <= at < end for at, _ in visits):
+        return len(_people(connection, start, end, zone, visits, without))
+    return daily.count(connection, day_of(start, zone), day_of(end - 1, zone), without) if known is None else known
+
+
+def _people(
+    connection: Connection, start: int, end: int, zone: ZoneInfo, visits: Visits, without: Collection[str]
+) -> set[int]:
+    kept = daily.users(connection, day_of(start, zone), day_of(end - 1, zone), without)
+    return kept | {user for at, user in visits if start <= at < end}
 
 
 def _starts(since: int, until: int, step: Step, zone: ZoneInfo) -> Iterator[int]:
