@@ -112,8 +112,12 @@ def _settings(services: Services) -> Iterator[tuple[str, str]]:
         value = getattr(settings, name)
         if is_secret(name):
             shown = "已设置" if value else "未设置"
+        elif isinstance(value, bool):
+            shown = "开" if value else "关"
+        elif isinstance(value, tuple):
+            shown = "、".join(map(str, value))
         else:
-            shown = "、".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
+            shown = "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
         yield f"<code>{name.upper()}</code>", look.esc(redacted(shown))
 
 

@@ -37,7 +37,7 @@ class Words:
         with gr.Row():
             with gr.Column(scale=3, min_width=320):
                 with gr.Row(elem_classes="fields"):
-                    search = gr.Textbox(label="找词", placeholder="词里的几个字", scale=2, min_width=140)
+                    search = gr.Textbox(label="找词", placeholder="词里的几个字", scale=2, min_width=280)
                     every = [("全部", ""), *((name, key) for key, name in ACTIONS.items())]
                     action = gr.Dropdown(every, value="", label="动作", min_width=110)
                     category = gr.Dropdown([("全部", "")], value="", label="类别", min_width=110)
