@@ -113,5 +113,5 @@ def progress(connection: Connection) -> Progress:
     if reached >= last:
         return Progress(now_ms() - turnindex.LATE_MS, share)
     # Where little is asked, the turn entered last may be of yesterday, and nothing is missing up to the next one.
-    following = connection.execute(select(func.min(TurnRow.id)).where(TurnRow.id > reached)).scalar_one()
-    return Progress(time_of(following), share)
+    following = connection.execute(select(func.min(TurnRow.id)).where(TurnRow.id > reached)).scalar()
+    return Progress(min(time_of(following or last), now_ms() - turnindex.LATE_MS), share)

@@ -51,6 +51,10 @@
       }
     }
   }
+  for (const one of document.querySelectorAll('input[role=listbox]')) {
+    const cut = one.value && one.value.length < 5 && visible(one) && one.scrollWidth > one.clientWidth + 1
+    if (cut) wrong.add(`cut off: “${one.value}”`)
+  }
   const width = document.documentElement.clientWidth
   if (document.documentElement.scrollWidth > width) {
     const wide = [...document.body.querySelectorAll('*')].find((one) => one.getBoundingClientRect().right > width + 1)

@@ -142,6 +142,11 @@ def test_two_drafts_answer_one_question_side_by_side(office: Office, enter: Ente
     play(page, "你好")
     answered(page, "按甲方案回答")
     answered(page, "按乙方案回答", "b")
+    # On a phone the answers still follow one another, and the drafts come after both.
+    page.set_viewport_size({"width": 390, "height": 844})
+    parts = [lane(page, name).locator(part) for part in (".talk-box", ".dials") for name in "ab"]
+    tops = [part.evaluate("element => element.getBoundingClientRect().top") for part in parts]
+    assert tops == sorted(tops)
 
 
 def say_prompt(body: dict[str, Any]) -> Script:

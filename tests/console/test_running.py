@@ -1,5 +1,6 @@
 """运行: the state of everything, and of the settings what may be seen."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -29,5 +30,6 @@ def test_the_tab_tells_of_processes_model_and_database_and_to_admins_the_setting
     assert "MODEL_API_KEY" not in seen["小陈"]
     assert "MODEL_API_KEY\t已设置" in seen["王店长"]
     assert "BRAND_NAME\t青禾书店" in seen["王店长"]
+    assert "CHAT_LOGIN\t开" in seen["王店长"] and not re.search(r"\t(True|False|30\.0)\n", seen["王店长"])
     for text in seen.values():
         assert "sk-very-secret" not in text
