@@ -44,7 +44,7 @@ def test_every_accepted_question_has_one_answer_after_fifty_kills(
         assert set(statuses) == {"done"}
         asked = sum(reader.answered for reader in readers)
         assert asked == len(statuses), "a question was accepted twice, or one was lost"
-        assert cogito.calls > asked + 3, "the kills hit nothing that was being written"
+        assert cogito.calls > asked + 10, "the kills hit nothing that was being written"
     finally:
         for api in fleet.apis:
             api.kill()
@@ -60,8 +60,7 @@ class Fleet:
 
     def kill_at_random(self, times: int, rng: random.Random, writing: Callable[[], bool]) -> None:
         for number in range(times):
-            with contextlib.suppress(TimeoutError):  # a slow machine is still starting what was killed
-                wait_until(writing, 1)
+            wait_until(writing, 30, "an answer being written, for a kill to hit")
             time.sleep(rng.uniform(0.02, 0.4))  # the moment of the kill is what is tested
             place = rng.randrange(2)
             if number % 10 == 9:  # master, workers and all
