@@ -9,6 +9,7 @@ import inspect
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 import gradio as gr
@@ -62,7 +63,7 @@ class Access:
 
     def on(
         self,
-        trigger: Callable[..., Any],
+        trigger: Callable[..., Any] | Sequence[Callable[..., Any]],
         handler: Callable[..., Any],
         inputs: Sequence[Any] = (),
         outputs: Sequence[Any] = (),
@@ -73,12 +74,17 @@ class Access:
     ) -> Any:
         """Call `handler(staff, *inputs)` at an event (`button.click`), if the account has the role.
 
+        Of several events with one handler, name all at once: wired one by one, an earlier result may overtake a
+        later one, and stays on the page.
+
         With `event`, the second argument is Gradio's event data. A handler may be a generator. `options` go to
         Gradio.
         """
         options = {"show_progress": "hidden"} | options
         guarded = self._guarded(handler, role, event)
         guarded.__name__ = f"{role}__{handler.__qualname__.replace('.', '_')}"  # tests find every handler by it
+        if not callable(trigger):
+            trigger = partial(gr.on, list(trigger))
         return trigger(guarded, inputs=list(inputs), outputs=list(outputs), api_visibility="private", **options)
 
     def change(

@@ -66,8 +66,7 @@ def build(services: Services) -> gr.Blocks:
 
         on(page.load, greet, outputs=[head, for_editors, for_admins, tabs])
         line = Line(services)
-        for trigger in (page.load, gr.Timer(REFRESH_SECONDS).tick):
-            on(trigger, line.show, outputs=[state])
+        on([page.load, gr.Timer(REFRESH_SECONDS).tick], line.show, outputs=[state])
     page.queue(default_concurrency_limit=CONCURRENT)
     return page
 

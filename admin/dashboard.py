@@ -51,8 +51,8 @@ class Board:
                 channels, value=ALL, label="渠道", show_label=False, container=False, scale=2, min_width=300
             )
         shown = gr.HTML(elem_id="dashboard")
-        for trigger in (tab.select, stretch.input, channel.input):
-            on(trigger, self.show, [stretch, channel], [shown], trigger_mode="always_last")
+        asked = [tab.select, stretch.input, channel.input]
+        on(asked, self.show, [stretch, channel], [shown], trigger_mode="always_last")
 
     def show(self, who: Staff, stretch: str, channel: str) -> str:
         """Everything, as HTML."""

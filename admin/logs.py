@@ -63,10 +63,9 @@ class Logs:
 
         listing = [head, shown, newer, older, csv, jsonl]
         on(tab.select, self.again, [desk], listing)
-        for trigger in (form.search.click, form.text.submit, form.user.submit, form.since.submit, form.until.submit):
-            on(trigger, self.search, [desk, *form.fields], listing)
-        for one in (form.when, form.channel, form.flags, form.status):
-            on(one.input, self.search, [desk, *form.fields], listing, trigger_mode="always_last")
+        sent = [form.search.click, *(one.submit for one in (form.text, form.user, form.since, form.until))]
+        picked = [one.input for one in (form.when, form.channel, form.flags, form.status)]
+        on(sent + picked, self.search, [desk, *form.fields], listing, trigger_mode="always_last")
         on(form.clear.click, self.clear, [desk], [*form.fields, *listing])
         on(newer.click, self.newer, [desk], listing)
         on(older.click, self.older, [desk], listing)

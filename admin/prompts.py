@@ -86,12 +86,10 @@ class Prompts:
         on(listed.click, self.show, [size], [self.shown, view, channels, difference, listed], event=True)
         on(compare.click, self.compare, [other, self.shown], [difference])
         on(edit.click, self.edit, [self.shown, base, self.text, self.facts], draft, role="editor")
-        for box in (
-            self.text,
-            self.facts,
-        ):  # (`input` of a textbox is for keys only: nothing is told of what is pasted)
-            counted = [self.text, self.facts]
-            on(box.change, self.count, counted, [count], role="editor", trigger_mode="always_last")
+        counted = [self.text, self.facts]
+        # (`input` of a textbox is for keys only: nothing is told of what is pasted)
+        typed = [box.change for box in counted]
+        on(typed, self.count, counted, [count], role="editor", trigger_mode="always_last")
         written = [self.text, self.facts, note, base]
         on(save.click, self.save, written, [*page, other, difference, *draft], role="editor")
 

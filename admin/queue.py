@@ -63,8 +63,8 @@ class Queue:
         both = [self._listing, self._detail, *listing]
         on(page.load, self.count, outputs=[tab])
         on(tab.select, self.again, [desk], listing)
-        for field in (self.state, self.kind):
-            on(field.input, self.choose, [desk, self.state, self.kind], listing, trigger_mode="always_last")
+        chosen = [self.state.input, self.kind.input]
+        on(chosen, self.choose, [desk, self.state, self.kind], listing, trigger_mode="always_last")
         on(newer.click, self.newer, [desk], listing)
         on(older.click, self.older, [desk], listing)
         opened = [self._listing, self._detail, entry, copy, whole, closing, note]

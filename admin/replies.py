@@ -66,8 +66,7 @@ class Replies:
         on(close.click, self.close, [], form, role="editor")
         values = [keyword, match, reply, enabled, priority]
         on(save.click, self.save, [seen, *values], [listed, *form], role="editor")
-        for trigger in (trying.click, text.submit):
-            on(trigger, self.attempt, [text], [outcome])
+        on([trying.click, text.submit], self.attempt, [text], [outcome])
 
     def load(self, who: Staff) -> Any:
         return self._list(who), gr.update(visible=who.may("editor"))

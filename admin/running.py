@@ -28,8 +28,7 @@ class Running:
         self._services = services
         shown = gr.HTML()
         again = gr.Button("刷新", size="sm")
-        for trigger in (tab.select, again.click):
-            services.access.on(trigger, self.show, outputs=[shown])
+        services.access.on([tab.select, again.click], self.show, outputs=[shown])
 
     def show(self, who: Staff) -> str:
         return "".join(self._parts(who))

@@ -33,8 +33,8 @@ class Welcome:
                 preview = gr.HTML()
         fields = [welcome, suggestions, guide]
         on(tab.select, self.load, [], [*fields, preview, before, save])
-        for box in fields[:2]:
-            on(box.change, self.preview, fields[:2], [preview], trigger_mode="always_last")
+        typed = [welcome.change, suggestions.change]
+        on(typed, self.preview, fields[:2], [preview], trigger_mode="always_last")
         on(save.click, self.save, [before, *fields], [before, *fields, preview], role="editor")
 
     def load(self, who: Staff) -> Any:

@@ -84,8 +84,8 @@ class Words:
 
         for tab in tabs:
             on(tab.select, self.load, found, [*page, adding])
-        for box in (search.change, action.input, category.input):
-            on(box, self.find, found[:3], page, trigger_mode="always_last")
+        asked = [search.change, action.input, category.input]
+        on(asked, self.find, found[:3], page, trigger_mode="always_last")
         on(newer.click, self.newer, found, page)
         on(older.click, self.older, found, page)
         on(listed.select, self.choose, [], closed, role="editor", event=True)

@@ -333,6 +333,15 @@ def test_every_handler_is_guarded_and_refuses_who_may_not_even_by_hand(office: O
             assert told["success"] is False and told["output"]["error"] == "你的账号没有这个权限。", (name, who, told)
 
 
+def test_what_several_things_change_has_one_handler_whose_last_result_stays(office: Office) -> None:
+    """Wired one by one, a result that is asked for earlier may come later, and be shown for good."""
+    config = requests.get(f"{office.url}/config", cookies=cookies(office, "王店长"), timeout=10).json()
+    last = [one for one in config["dependencies"] if one["trigger_mode"] == "always_last"]
+    known = [(re.sub(r"_\d+$", "", one["api_name"]), *one["outputs"]) for one in last]
+    assert len(known) > 5
+    assert not [one for one in known if known.count(one) > 1]
+
+
 @pytest.mark.parametrize("name", ROLES)
 def test_every_role_sees_the_tabs_that_are_for_it(office: Office, enter: Enter, name: str) -> None:
     from playwright.sync_api import expect
